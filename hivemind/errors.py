@@ -1,0 +1,140 @@
+"""Every error that Hivemind raises on purpose, each with a stable code.
+
+The first line of a class's docstring is its default message. The code goes out over HTTP, into the audit
+log and into the docs; `hivemind.http.problems` is the only table from class to status. An exception that
+is not listed here is a defect: it is never caught below a supervisor.
+"""
+
+from typing import ClassVar
+
+
+class HivemindError(Exception):
+    """Something went wrong inside Hivemind."""
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        remedy: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        self.message = message or (type(self).__doc__ or "").partition("\n")[0].rstrip(".")
+        self.remedy = remedy
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(self.message)
+
+
+class ConfigError(HivemindError):
+    """The configuration cannot be used."""
+
+    code = "config_invalid"
+
+
+class InvalidRequest(HivemindError):
+    """The request is not well formed."""
+
+    code = "invalid_request"
+
+
+class NotAuthenticated(HivemindError):
+    """This needs a key or a session."""
+
+    code = "not_authenticated"
+
+
+class NotFound(HivemindError):
+    """There is nothing at this address."""
+
+    code = "not_found"
+
+
+class Conflict(HivemindError):
+    """The request conflicts with the present state."""
+
+    code = "conflict"
+
+
+class AgentBusy(Conflict):
+    """The agent is still working on the message before."""
+
+    code = "agent_busy"
+
+
+class Refused(HivemindError):
+    """The request was refused."""
+
+    code = "refused"
+
+
+class NotPermitted(Refused):
+    """This is not allowed for this caller."""
+
+    code = "not_permitted"
+
+
+class RateLimited(Refused):
+    """Too many requests: try again later."""
+
+    code = "rate_limited"
+
+
+class Overloaded(Refused):
+    """The server has more work than it can take: try again later."""
+
+    code = "overloaded"
+
+
+class InputTooLong(Refused):
+    """The message is longer than this agent accepts."""
+
+    code = "input_too_long"
+
+
+class GuardRefused(Refused):
+    """The message was refused by a guard."""
+
+    code = "guard_refused"
+
+
+class BudgetExceeded(Refused):
+    """The spending limit does not cover this request."""
+
+    code = "budget_exceeded"
+
+
+class PriceUnknown(Refused):
+    """The model has no price, so its cost cannot be limited."""
+
+    code = "price_unknown"
+
+
+class Interrupted(HivemindError):
+    """The turn was ended before it was answered."""
+
+    code = "interrupted"
+
+
+class DatabaseUnavailable(HivemindError):
+    """The database does not answer at the moment."""
+
+    code = "database_unavailable"
+
+
+class ProviderError(HivemindError):
+    """The model provider failed."""
+
+    code = "llm_failed"
+
+
+class ProviderUnavailable(ProviderError):
+    """No model can be reached at the moment."""
+
+    code = "llm_unavailable"
+
+
+class ProviderRejected(ProviderError):
+    """The model provider rejected the request."""
+
+    code = "llm_rejected"

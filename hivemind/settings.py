@@ -1,0 +1,137 @@
+"""The settings of one installation: sections, defaults and one line on each.
+
+A component receives its own section and nothing else; no module reads the environment. Where each value
+came from is found by `load` and shown by `hivemind config explain`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+ProviderName = Literal["anthropic", "openai", "openai-compat", "ollama", "local", "scripted"]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings; a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerSettings(Section):
+    """Where the server listens and how it treats its clients."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8585, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    trusted_proxies: tuple[str, ...] = Field(
+        (), description="networks (CIDR) whose X-Forwarded-For header is believed"
+    )
+    max_body_bytes: int = Field(262_144, gt=0, description="largest request body that is read")
+    max_connections: int = Field(4_000, gt=0, description="connections open at once")
+    header_timeout_seconds: Positive = Field(10, description="time for a request to arrive whole")
+    idle_timeout_seconds: Positive = Field(75, description="time an idle connection is kept")
+    send_timeout_seconds: Positive = Field(10, description="time for one send to a slow reader")
+    drain_seconds: Positive = Field(15, description="time for turns to finish when stopping")
+
+
+class DataSettings(Section):
+    """Where files live."""
+
+    folder: Path = Field(
+        Path("data"), description="embedded database, model weights, compiled rules"
+    )
+    secrets_folder: Path = Field(
+        Path("secrets"), description="keys made at the first start (mode 0700)"
+    )
+
+
+class DatabaseSettings(Section):
+    """Which Postgres holds the state."""
+
+    url: SecretStr | None = Field(
+        None, description="libpq URL; unset starts the embedded Postgres 17"
+    )
+    pool_size: int = Field(8, gt=0, description="connections held open")
+    wait_seconds: Positive = Field(10, description="how long a request waits for the database")
+
+
+class LlmSettings(Section):
+    """Which model answers where a profile does not say otherwise."""
+
+    provider: ProviderName | None = Field(
+        None,
+        description="unset: anthropic when a key is set, else the local model when installed, else anthropic",
+    )
+    endpoint: str | None = Field(
+        None, description="base URL without a trailing slash; default per provider"
+    )
+    api_key: SecretStr | None = Field(None, description="the provider's key")
+    model: str | None = Field(None, description="model id; default per provider")
+    timeout_seconds: Positive = Field(60, description="time for one provider call")
+    pace_ms: int = Field(
+        400, ge=0, description="smallest gap between two calls to a remote provider"
+    )
+    max_retries: int = Field(
+        3, ge=0, description="tries after the first, before the first token only"
+    )
+
+
+class LocalModelSettings(Section):
+    """The small model that makes a fresh machine answer offline."""
+
+    weights: Path | None = Field(
+        None, description="a GGUF file; unset takes the built-in SmolLM2 135M"
+    )
+    context_tokens: int = Field(2048, ge=256, description="context window")
+    threads: int | None = Field(
+        None, gt=0, description="threads to compute with; unset: one per core"
+    )
+    parallel: int = Field(2, gt=0, description="answers generated at once")
+
+
+class LimitSettings(Section):
+    """How often people may ask."""
+
+    per_ip_per_minute: int = Field(20, gt=0, description="messages a minute from one address")
+    per_conversation_per_minute: int = Field(
+        20, gt=0, description="messages a minute in one conversation"
+    )
+    global_per_minute: int = Field(600, gt=0, description="messages a minute over all callers")
+
+
+class BudgetSettings(Section):
+    """Money."""
+
+    lease_seconds: Positive = Field(
+        300, description="how long a reservation outlives a crashed turn"
+    )
+    prices: dict[str, tuple[int, int]] = Field(
+        {},
+        description="micro-dollars per million (input, output) tokens by model; [0, 0] declares it free",
+    )
+
+
+class LogSettings(Section):
+    """What is written to standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least severe level"
+    )
+    format: Literal["text", "json"] = Field("text", description="for people, or for machines")
+
+
+class Settings(Section):
+    """Everything that an owner may set."""
+
+    server: ServerSettings = ServerSettings()
+    data: DataSettings = DataSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    llm: LlmSettings = LlmSettings()
+    local_model: LocalModelSettings = LocalModelSettings()
+    limits: LimitSettings = LimitSettings()
+    budgets: BudgetSettings = BudgetSettings()
+    log: LogSettings = LogSettings()
+    supervision: dict[str, dict[str, object]] = Field(
+        {}, description="supervision policy by kind of actor or by address pattern"
+    )
