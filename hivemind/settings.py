@@ -38,20 +38,14 @@ class ServerSettings(Section):
 class DataSettings(Section):
     """Where files live."""
 
-    folder: Path = Field(
-        Path("data"), description="embedded database, model weights, compiled rules"
-    )
-    secrets_folder: Path = Field(
-        Path("secrets"), description="keys made at the first start (mode 0700)"
-    )
+    folder: Path = Field(Path("data"), description="embedded database, model weights, compiled rules")
+    secrets_folder: Path = Field(Path("secrets"), description="keys made at the first start (mode 0700)")
 
 
 class DatabaseSettings(Section):
     """Which Postgres holds the state."""
 
-    url: SecretStr | None = Field(
-        None, description="libpq URL; unset starts the embedded Postgres 17"
-    )
+    url: SecretStr | None = Field(None, description="libpq URL; unset starts the embedded Postgres 17")
     pool_size: int = Field(8, gt=0, description="connections held open")
     wait_seconds: Positive = Field(10, description="how long a request waits for the database")
 
@@ -63,30 +57,20 @@ class LlmSettings(Section):
         None,
         description="unset: anthropic when a key is set, else the local model when installed, else anthropic",
     )
-    endpoint: str | None = Field(
-        None, description="base URL without a trailing slash; default per provider"
-    )
+    endpoint: str | None = Field(None, description="base URL without a trailing slash; default per provider")
     api_key: SecretStr | None = Field(None, description="the provider's key")
     model: str | None = Field(None, description="model id; default per provider")
     timeout_seconds: Positive = Field(60, description="time for one provider call")
-    pace_ms: int = Field(
-        400, ge=0, description="smallest gap between two calls to a remote provider"
-    )
-    max_retries: int = Field(
-        3, ge=0, description="tries after the first, before the first token only"
-    )
+    pace_ms: int = Field(400, ge=0, description="smallest gap between two calls to a remote provider")
+    max_retries: int = Field(3, ge=0, description="tries after the first, before the first token only")
 
 
 class LocalModelSettings(Section):
     """The small model that makes a fresh machine answer offline."""
 
-    weights: Path | None = Field(
-        None, description="a GGUF file; unset takes the built-in SmolLM2 135M"
-    )
+    weights: Path | None = Field(None, description="a GGUF file; unset takes the built-in SmolLM2 135M")
     context_tokens: int = Field(2048, ge=256, description="context window")
-    threads: int | None = Field(
-        None, gt=0, description="threads to compute with; unset: one per core"
-    )
+    threads: int | None = Field(None, gt=0, description="threads to compute with; unset: one per core")
     parallel: int = Field(2, gt=0, description="answers generated at once")
 
 
@@ -94,18 +78,14 @@ class LimitSettings(Section):
     """How often people may ask."""
 
     per_ip_per_minute: int = Field(20, gt=0, description="messages a minute from one address")
-    per_conversation_per_minute: int = Field(
-        20, gt=0, description="messages a minute in one conversation"
-    )
+    per_conversation_per_minute: int = Field(20, gt=0, description="messages a minute in one conversation")
     global_per_minute: int = Field(600, gt=0, description="messages a minute over all callers")
 
 
 class BudgetSettings(Section):
     """Money."""
 
-    lease_seconds: Positive = Field(
-        300, description="how long a reservation outlives a crashed turn"
-    )
+    lease_seconds: Positive = Field(300, description="how long a reservation outlives a crashed turn")
     prices: dict[str, tuple[int, int]] = Field(
         {},
         description="micro-dollars per million (input, output) tokens by model; [0, 0] declares it free",
@@ -115,9 +95,7 @@ class BudgetSettings(Section):
 class LogSettings(Section):
     """What is written to standard error."""
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="least severe level"
-    )
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severe level")
     format: Literal["text", "json"] = Field("text", description="for people, or for machines")
 
 
