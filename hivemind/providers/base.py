@@ -1,0 +1,100 @@
+"""The contract between a turn and whatever model answers it.
+
+One request in, a stream of events out. Nothing here knows a wire format, a retry or a clock: the formats
+are one module each, the rest is `calls`.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Role = Literal["user", "assistant", "tool"]
+StopReason = Literal["end", "length", "tool", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model's wish to call a tool; `arguments` is the JSON text that the model wrote, unchecked."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool that the model may call; `parameters` is a JSON Schema."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderMessage:
+    """One message of the history; a `tool` message answers the call named by `tool_call_id`."""
+
+    role: Role
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRequest:
+    """Everything that a model needs for one answer; `model` empty means the provider's default."""
+
+    model: str
+    system: str
+    messages: tuple[ProviderMessage, ...]
+    max_output_tokens: int
+    temperature: float | None = None
+    tools: tuple[ToolSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of the answer; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the call cost in tokens; `estimated` when the server did not say."""
+
+    input_tokens: int
+    output_tokens: int
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why the model stopped."""
+
+    reason: StopReason
+
+
+ProviderEvent = TextDelta | ToolCall | Usage | Stop
+
+
+class Provider(Protocol):
+    """A model behind some wire format.
+
+    A good stream is any number of `TextDelta` and `ToolCall`, then exactly one `Stop`, then exactly one
+    `Usage`; an answer that ends in any other way raises one of `errors.Provider*`.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name as in `HIVEMIND_LLM_PROVIDER`."""
+
+    @property
+    def default_model(self) -> str:
+        """The model that answers when a request names none."""
+
+    def stream(self, request: ProviderRequest) -> AsyncIterator[ProviderEvent]:
+        """Ask for one answer; closing the iterator ends the call and its connection."""
+
+    async def ping(self) -> None:
+        """Return when the provider would take a call; raise what a call would raise."""
