@@ -1,0 +1,290 @@
+-- Profiles, conversations, agents and turns; caps and costs; audit.
+--
+-- Money is integer micro-dollars. A caller is a keyed hash, never an address. Text is stored after the guards
+-- have scrubbed it. An agent that serves a conversation has the conversation's id.
+
+create table agent_profiles (
+    id                    uuid primary key,
+    slug                  text not null unique check (slug ~ '^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$'),
+    name                  text not null,
+    prompt                text not null,
+    tier                  smallint not null default 2 check (tier between 1 and 3),
+    model                 text,
+    max_input_chars       integer not null default 8000 check (max_input_chars > 0),
+    max_output_tokens     integer not null default 1024 check (max_output_tokens > 0),
+    history_messages      integer not null default 40 check (history_messages >= 0),
+    injection_threshold   real not null default 1.0 check (injection_threshold > 0),
+    on_injection          text not null default 'refuse' check (on_injection in ('refuse', 'flag')),
+    when_busy             text not null default 'queue' check (when_busy in ('queue', 'refuse', 'interrupt')),
+    when_client_leaves    text not null default 'finish' check (when_client_leaves in ('finish', 'stop')),
+    created_at            timestamptz not null default now(),
+    updated_at            timestamptz not null default now()
+);
+
+create table conversations (
+    id           uuid primary key,
+    profile_id   uuid not null references agent_profiles,
+    caller       text not null,
+    created_at   timestamptz not null default now()
+);
+
+-- The shard decides which server owns the agent once there are several; the epoch fences a former owner:
+-- every write of an agent states the epoch that it was started with.
+create table agents (
+    id           uuid primary key,
+    profile_id   uuid not null references agent_profiles,
+    state        text not null default 'idle'
+                 check (state in ('idle', 'running', 'waiting_approval', 'done', 'paused', 'failed',
+                                  'stopped', 'killed')),
+    shard        smallint not null check (shard between 0 and 255),
+    epoch        bigint not null default 1,
+    failure      text,
+    created_at   timestamptz not null default now(),
+    updated_at   timestamptz not null default now()
+);
+create index agents_not_idle on agents (state) where state not in ('idle', 'done');
+
+create table turns (
+    id                 uuid primary key,
+    agent_id           uuid not null references agents deferrable initially deferred,
+    profile_id         uuid not null references agent_profiles,
+    caller             text not null,
+    state              text not null default 'admitted'
+                       check (state in ('admitted', 'answered', 'failed', 'interrupted')),
+    idempotency_scope  text,
+    idempotency_key    text,
+    model              text not null,
+    attempts           smallint not null default 1,
+    input_tokens       integer,
+    output_tokens      integer,
+    cost_micros        bigint,
+    error_code         text,
+    error_message      text,
+    admitted_at        timestamptz not null default now(),
+    ended_at           timestamptz
+);
+-- A message that is sent twice finds its first turn.
+create unique index turns_idempotency on turns (idempotency_scope, idempotency_key)
+    where idempotency_key is not null;
+-- What a server that starts has to take up again.
+create index turns_unfinished on turns (agent_id) where state = 'admitted';
+
+create table messages (
+    id               bigint generated always as identity primary key,
+    conversation_id  uuid not null references conversations on delete cascade,
+    turn_id          uuid not null references turns,
+    role             text not null check (role in ('user', 'assistant')),
+    text             text not null,
+    created_at       timestamptz not null default now()
+);
+create index messages_of_conversation on messages (conversation_id, id);
+create index messages_of_turn on messages (turn_id);
+
+create table caps (
+    id            uuid primary key,
+    scope         text not null check (scope in ('install', 'profile', 'agent', 'schedule', 'caller')),
+    subject       text not null default '',
+    period        text not null check (period in ('turn', 'day', 'month')),
+    limit_micros  bigint not null check (limit_micros >= 0),
+    created_at    timestamptz not null default now(),
+    unique (scope, subject, period)
+);
+
+create table cap_windows (
+    cap_id           uuid not null references caps on delete cascade,
+    window_start     date not null,
+    spent_micros     bigint not null default 0 check (spent_micros >= 0),
+    reserved_micros  bigint not null default 0 check (reserved_micros >= 0),
+    primary key (cap_id, window_start)
+);
+
+-- Money held for a turn that has not ended; after the lease it is nobody's and is given back.
+create table reservations (
+    turn_id        uuid not null references turns,
+    cap_id         uuid not null references caps on delete cascade,
+    window_start   date not null,
+    amount_micros  bigint not null check (amount_micros > 0),
+    lease_until    timestamptz not null,
+    primary key (turn_id, cap_id)
+);
+create index reservations_lease on reservations (lease_until);
+
+create table costs (
+    turn_id        uuid primary key references turns,
+    profile_id     uuid not null,
+    agent_id       uuid not null,
+    caller         text not null,
+    model          text not null,
+    input_tokens   integer not null,
+    output_tokens  integer not null,
+    cost_micros    bigint not null,
+    at             timestamptz not null default now()
+);
+create index costs_by_day on costs (at);
+
+create table audit_log (
+    id          bigint generated always as identity primary key,
+    at          timestamptz not null default now(),
+    action      text not null,
+    profile_id  uuid,
+    agent_id    uuid,
+    turn_id     uuid,
+    caller      text,
+    detail      jsonb not null default '{}'
+);
+create index audit_log_at on audit_log (at);
+
+create table health_checks (
+    id        bigint generated always as identity primary key,
+    at        timestamptz not null default now(),
+    status    text not null check (status in ('ok', 'degraded', 'down')),
+    checks    jsonb not null
+);
+create index health_checks_at on health_checks (at);
+
+-- Hold an amount in every cap that applies to a turn. One conditional update for each cap, always in the order
+-- of their ids, so that two turns never wait for each other in a ring. SQLSTATE HM010: a cap does not cover it.
+create function reserve(
+    p_turn uuid, p_profile uuid, p_agent uuid, p_caller text, p_amount bigint, p_lease interval
+) returns void language plpgsql as $$
+declare
+    cap caps;
+    start date;
+begin
+    if p_amount = 0 then
+        return;
+    end if;
+    for cap in
+        select * from caps
+        where (scope = 'install')
+           or (scope = 'profile' and subject = p_profile::text)
+           or (scope = 'agent' and subject = p_agent::text)
+           or (scope = 'caller' and subject = p_caller)
+        order by id
+    loop
+        if cap.period = 'turn' then
+            if p_amount > cap.limit_micros then
+                raise exception using errcode = 'HM010', message = 'cap exceeded',
+                    detail = cap.scope || ' cap for one turn';
+            end if;
+            continue;
+        end if;
+        start := date_trunc(cap.period, now() at time zone 'UTC')::date;
+        insert into cap_windows (cap_id, window_start) values (cap.id, start) on conflict do nothing;
+        update cap_windows set reserved_micros = reserved_micros + p_amount
+        where cap_id = cap.id and window_start = start
+          and spent_micros + reserved_micros + p_amount <= cap.limit_micros;
+        if not found then
+            raise exception using errcode = 'HM010', message = 'cap exceeded',
+                detail = cap.scope || ' cap for this ' || cap.period;
+        end if;
+        insert into reservations (turn_id, cap_id, window_start, amount_micros, lease_until)
+        values (p_turn, cap.id, start, p_amount, now() + p_lease);
+    end loop;
+end $$;
+
+-- Give back what a turn holds and book what it really cost.
+create function settle(p_turn uuid, p_cost bigint) returns void language plpgsql as $$
+begin
+    with held as (
+        delete from reservations where turn_id = p_turn returning cap_id, window_start, amount_micros
+    )
+    update cap_windows as w
+    set reserved_micros = w.reserved_micros - held.amount_micros,
+        spent_micros = w.spent_micros + p_cost
+    from held where w.cap_id = held.cap_id and w.window_start = held.window_start;
+end $$;
+
+-- Accept a message: everything that must be true before the caller is told so, in one round trip.
+-- Outcomes: 'admitted'; 'known' (its idempotency key was seen: the turn and agent of that time); 'fenced'
+-- (another incarnation owns the agent). A cap that does not cover the turn raises HM010 and leaves nothing.
+create function admit(
+    p_turn uuid, p_agent uuid, p_profile uuid, p_caller text, p_opens boolean, p_shard smallint, p_epoch bigint,
+    p_scope text, p_key text, p_model text, p_text text, p_reserve bigint, p_lease interval, p_detail jsonb,
+    out outcome text, out turn uuid, out agent uuid
+) language plpgsql as $$
+begin
+    insert into turns (id, agent_id, profile_id, caller, idempotency_scope, idempotency_key, model)
+    values (p_turn, p_agent, p_profile, p_caller, p_scope, p_key, p_model)
+    on conflict (idempotency_scope, idempotency_key) where idempotency_key is not null do nothing;
+    if not found then
+        select 'known', t.id, t.agent_id into outcome, turn, agent
+        from turns t where t.idempotency_scope = p_scope and t.idempotency_key = p_key;
+        return;
+    end if;
+    if p_opens then
+        insert into conversations (id, profile_id, caller) values (p_agent, p_profile, p_caller);
+        insert into agents (id, profile_id, state, shard, epoch)
+        values (p_agent, p_profile, 'running', p_shard, p_epoch);
+    else
+        update agents set state = 'running', updated_at = now() where id = p_agent and epoch = p_epoch;
+        if not found then
+            delete from turns where id = p_turn;
+            outcome := 'fenced';
+            return;
+        end if;
+    end if;
+    perform reserve(p_turn, p_profile, p_agent, p_caller, p_reserve, p_lease);
+    insert into messages (conversation_id, turn_id, role, text) values (p_agent, p_turn, 'user', p_text);
+    insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail)
+    values ('chat:turn:admitted', p_profile, p_agent, p_turn, p_caller, p_detail);
+    outcome := 'admitted'; turn := p_turn; agent := p_agent;
+end $$;
+
+-- End a turn once: reply, cost, settlement and audit in one round trip. False: it had ended already, or another
+-- incarnation owns the agent; then nothing was written.
+create function commit_turn(
+    p_turn uuid, p_epoch bigint, p_state text, p_reply text, p_input_tokens integer, p_output_tokens integer,
+    p_cost bigint, p_error_code text, p_error_message text, p_detail jsonb
+) returns boolean language plpgsql as $$
+declare
+    ended turns;
+begin
+    update agents a set state = 'idle', updated_at = now()
+    from turns t where t.id = p_turn and a.id = t.agent_id and a.epoch = p_epoch and t.state = 'admitted';
+    if not found then
+        return false;
+    end if;
+    update turns set state = p_state, input_tokens = p_input_tokens, output_tokens = p_output_tokens,
+        cost_micros = p_cost, error_code = p_error_code, error_message = p_error_message, ended_at = now()
+    where id = p_turn and state = 'admitted' returning * into ended;
+    if not found then
+        return false;
+    end if;
+    if p_reply is not null then
+        insert into messages (conversation_id, turn_id, role, text)
+        values (ended.agent_id, p_turn, 'assistant', p_reply);
+    end if;
+    perform settle(p_turn, p_cost);
+    insert into costs (turn_id, profile_id, agent_id, caller, model, input_tokens, output_tokens, cost_micros)
+    values (p_turn, ended.profile_id, ended.agent_id, ended.caller, ended.model, p_input_tokens,
+            p_output_tokens, p_cost);
+    insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail)
+    values ('chat:turn:' || p_state, ended.profile_id, ended.agent_id, p_turn, ended.caller, p_detail);
+    return true;
+end $$;
+
+-- Take an agent over: a new epoch shuts out every earlier incarnation, and what its unfinished turn holds is
+-- leased anew. No row: there is no such agent.
+create function claim(p_agent uuid, p_lease interval, out epoch bigint, out profile_id uuid, out turn uuid,
+                      out turn_attempts smallint) returns setof record language plpgsql as $$
+begin
+    update agents a set epoch = a.epoch + 1, updated_at = now() where a.id = p_agent
+    returning a.epoch, a.profile_id into epoch, profile_id;
+    if not found then
+        return;
+    end if;
+    update turns t set attempts = t.attempts + 1 where t.agent_id = p_agent and t.state = 'admitted'
+    returning t.id, t.attempts into turn, turn_attempts;
+    if turn is not null then
+        update reservations r set lease_until = now() + p_lease where r.turn_id = turn;
+    end if;
+    return next;
+end $$;
+
+-- What a profile of the first start looks like; the owner edits or deletes it.
+insert into agent_profiles (id, slug, name, prompt, tier, max_input_chars, max_output_tokens)
+values ('01980000-0000-7000-8000-000000000001', 'hello', 'Hello',
+        'You are Hivemind''s friendly greeter. Answer in one to three short, plain sentences.', 1, 4000, 256);
+insert into caps (id, scope, subject, period, limit_micros)
+values ('01980000-0000-7000-8000-000000000002', 'profile', '01980000-0000-7000-8000-000000000001', 'day', 5000000);
