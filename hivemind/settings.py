@@ -4,13 +4,29 @@ A component receives its own section and nothing else; no module reads the envir
 came from is found by `load` and shown by `hivemind config explain`.
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 ProviderName = Literal["anthropic", "openai", "openai-compat", "ollama", "local", "scripted"]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _network(text: str) -> str:
+    ip_network(text)
+    return text
+
+
+def _base_url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return text.rstrip("/")
+
+
+Network = Annotated[str, AfterValidator(_network)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
 class Section(BaseModel):
@@ -24,7 +40,7 @@ class ServerSettings(Section):
 
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8585, ge=0, le=65535, description="port to listen on; 0 takes a free one")
-    trusted_proxies: tuple[str, ...] = Field(
+    trusted_proxies: tuple[Network, ...] = Field(
         (), description="networks (CIDR) whose X-Forwarded-For header is believed"
     )
     max_body_bytes: int = Field(262_144, gt=0, description="largest request body that is read")
@@ -57,7 +73,9 @@ class LlmSettings(Section):
         None,
         description="unset: anthropic when a key is set, else the local model when installed, else anthropic",
     )
-    endpoint: str | None = Field(None, description="base URL without a trailing slash; default per provider")
+    endpoint: BaseUrl | None = Field(
+        None, description="base URL without a trailing slash; default per provider"
+    )
     api_key: SecretStr | None = Field(None, description="the provider's key")
     model: str | None = Field(None, description="model id; default per provider")
     timeout_seconds: Positive = Field(60, description="time for one provider call")
