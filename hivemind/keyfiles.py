@@ -1,0 +1,158 @@
+"""The keys that an installation makes for itself: files in the secrets folder, made at the first start.
+
+A key appears whole or not at all, is never overwritten, and is never read from a place that other users
+can read. What the keys are used for is their readers' business.
+"""
+
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hivemind.errors import ConfigError
+
+ADMIN_API_KEY = "admin_api_key"
+SIGNING_KEY = "signing_key"
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
+_API_KEY_PREFIX = "hm-"
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Both keys of an installation, whole and private; `made` names the files this start created."""
+
+    admin_api_key: str = field(repr=False)
+    signing_key: bytes = field(repr=False)
+    made: tuple[Path, ...]
+
+
+def ensure(folder: Path) -> Keys:
+    """The keys in `folder`, making those that are missing.
+
+    Raises:
+        ConfigError: a file or the folder is open to others, unreadable, or does not hold a key.
+    """
+    try:
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        _check_private(folder, FOLDER_MODE)
+        made = tuple(
+            path
+            for path, fresh in (
+                (folder / ADMIN_API_KEY, _new_api_key),
+                (folder / SIGNING_KEY, _new_signing_key),
+            )
+            if _make(path, fresh)
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"the secrets folder {folder} cannot be used: {error.strerror}",
+            remedy="let this user write there, or set HIVEMIND_DATA_SECRETS_FOLDER",
+        ) from error
+    return Keys(read_admin_api_key(folder), read_signing_key(folder), made)
+
+
+def read_admin_api_key(folder: Path) -> str:
+    """The key for `X-API-Key`."""
+    path = folder / ADMIN_API_KEY
+    text = _read(path)
+    if not (text.startswith(_API_KEY_PREFIX) and len(text) == len(_new_api_key()) and text.isascii()):
+        raise _not_a_key(path)
+    return text
+
+
+def read_signing_key(folder: Path) -> bytes:
+    """The key behind conversation tokens and hashed addresses."""
+    path = folder / SIGNING_KEY
+    try:
+        key = bytes.fromhex(_read(path))
+    except ValueError as error:
+        raise _not_a_key(path) from error
+    if len(key) != _KEY_BYTES:
+        raise _not_a_key(path)
+    return key
+
+
+def check_modes(folder: Path) -> None:
+    """Refuse a folder, or a key in it, that other users can open.
+
+    Raises:
+        ConfigError: with the `chmod` that mends it.
+    """
+    _check_private(folder, FOLDER_MODE)
+    for name in (ADMIN_API_KEY, SIGNING_KEY):
+        if (folder / name).exists():
+            _check_private(folder / name, FILE_MODE)
+
+
+def _new_api_key() -> str:
+    return _API_KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
+
+
+def _new_signing_key() -> str:
+    return secrets.token_hex(_KEY_BYTES)
+
+
+def _make(path: Path, fresh: Callable[[], str]) -> bool:
+    """Create `path` unless it is there. The link is what publishes it: whole, once, whoever else tries."""
+    if path.exists():
+        return False
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(fresh() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return False
+        _sync_folder(path.parent)
+    finally:
+        draft.unlink()
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> str:
+    try:
+        _check_private(path.parent, FOLDER_MODE)
+        _check_private(path, FILE_MODE)
+        return path.read_text(encoding="ascii").strip()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{path} does not exist", remedy="start the server once (`hivemind serve` makes it)"
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read: {error.strerror}",
+            remedy="run as the user who started the server, or become its owner",
+        ) from error
+    except UnicodeDecodeError as error:
+        raise _not_a_key(path) from error
+
+
+def _check_private(path: Path, mode: int) -> None:
+    found = stat.S_IMODE(path.stat().st_mode)
+    if found & 0o077:
+        raise ConfigError(
+            f"{path} can be opened by other users (mode {found:04o})", remedy=f"chmod {mode:o} {path}"
+        )
+
+
+def _not_a_key(path: Path) -> ConfigError:
+    return ConfigError(
+        f"{path} does not hold a key",
+        remedy="restore it from a backup, or move it away: the next start makes a new one",
+    )
