@@ -38,6 +38,38 @@ class InvalidRequest(HivemindError):
     code = "invalid_request"
 
 
+class BodyTooLarge(InvalidRequest):
+    """The request body is larger than this server reads."""
+
+    code = "body_too_large"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The request body has to be application/json."""
+
+    code = "unsupported_media_type"
+
+
+class MethodNotAllowed(InvalidRequest):
+    """This address does not answer to this method."""
+
+    code = "method_not_allowed"
+
+    def __init__(self, message: str | None = None, *, allowed: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.allowed = allowed
+
+
+class InvalidFields(InvalidRequest):
+    """Some fields of the request are missing or wrong."""
+
+    code = "invalid_fields"
+
+    def __init__(self, message: str | None = None, *, fields: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
 class NotAuthenticated(HivemindError):
     """This needs a key or a session."""
 
@@ -120,6 +152,18 @@ class DatabaseUnavailable(HivemindError):
     """The database does not answer at the moment."""
 
     code = "database_unavailable"
+
+
+class Unreachable(HivemindError):
+    """Another server cannot be reached or broke off."""
+
+    code = "unreachable"
+
+
+class MigrationRefused(HivemindError):
+    """The database and this release do not fit together."""
+
+    code = "migration_refused"
 
 
 class ProviderError(HivemindError):
