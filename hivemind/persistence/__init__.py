@@ -1,0 +1,22 @@
+"""Postgres: statements and transactions, named queries, migrations, and an embedded server."""
+
+from psycopg.errors import UniqueViolation
+from psycopg.types.json import Jsonb
+
+from hivemind.persistence.connection import Params, Row
+from hivemind.persistence.database import Database, Transaction
+from hivemind.persistence.embedded import EmbeddedPostgres
+from hivemind.persistence.migrations import migrate
+from hivemind.persistence.queries import load_queries
+
+__all__ = [
+    "Database",
+    "EmbeddedPostgres",
+    "Jsonb",
+    "Params",
+    "Row",
+    "Transaction",
+    "UniqueViolation",
+    "load_queries",
+    "migrate",
+]
