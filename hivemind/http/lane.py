@@ -1,0 +1,187 @@
+"""The hot lane: an ASGI callable that serves the busy routes itself and leaves the rest to Quart.
+
+A hot handler is a plain async function from `Request` to `Reply` or `EventStream`, or one that talks to a
+`WebSocket`; it runs without any server. Routing, the body cap and the one way of errors are here; the routes
+and what they do are the caller's.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from hivemind.errors import MethodNotAllowed
+from hivemind.http import bodies, problems
+from hivemind.http.paths import Paths
+from hivemind.http.request import EventStream, Reply, Request
+from hivemind.http.streams import Pump, Send
+from hivemind.http.websocket import WebSocket, WebSocketClosed
+
+Scope = MutableMapping[str, Any]
+App = Callable[[Any, Any, Any], Awaitable[None]]
+Handler = Callable[[Request], Awaitable[Reply | EventStream]]
+SocketHandler = Callable[[Request, WebSocket], Awaitable[None]]
+
+__all__ = ["EventStream", "Lane", "Reply", "Request", "Route", "SocketRoute", "WebSocket", "WebSocketClosed"]
+
+log = logging.getLogger("hivemind.http")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path with `{names}` for whole segments, and who answers."""
+
+    method: str
+    path: str
+    handler: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class SocketRoute:
+    """A path at which a WebSocket may be opened, and who talks to it."""
+
+    path: str
+    handler: SocketHandler
+
+
+class Lane:
+    """Answers every request exactly once: a handler's error becomes the envelope, and so does its absence.
+
+    An exception that is not ours is logged with its traceback and told as `internal_error`; it ends one
+    request. The same holds for the application behind.
+    """
+
+    def __init__(self, routes: Iterable[Route | SocketRoute], app: App, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._paths = Paths[dict[str, Handler]]()
+        self._sockets = Paths[SocketHandler]()
+        for route in routes:
+            if isinstance(route, SocketRoute):
+                self._sockets.at(route.path, partial(_same, route.handler))
+            else:
+                self._paths.at(route.path, dict)[route.method] = route.handler
+
+    async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
+        started = False
+
+        async def sending(message: dict[str, Any]) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        found = self._paths.find(scope["path"])
+        try:
+            if found is None:
+                await self._app(scope, _Capped(scope, receive, self._max_body_bytes).receive, sending)
+                return
+            reply = await self._answer(scope, receive, *found)
+            if isinstance(reply, EventStream):
+                await Pump(reply, receive, sending).run()
+                return
+        except bodies.Disconnected:
+            return
+        except Exception as error:
+            if started:
+                raise
+            reply = _told(scope, error)
+        body = reply.body
+        headers = [*reply.headers, (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _answer(
+        self,
+        scope: Scope,
+        receive: bodies.Receive,
+        handlers: Mapping[str, Handler],
+        params: Mapping[str, str],
+    ) -> Reply | EventStream:
+        method = scope["method"]
+        handler = handlers.get(method) or (handlers.get("GET") if method == "HEAD" else None)
+        if handler is None:
+            if method == "OPTIONS":
+                return Reply(204, b"", [(b"allow", problems.allow(handlers))])
+            raise MethodNotAllowed(allowed=tuple(handlers))
+        request = _request(scope, method, params)
+        length = next((value for name, value in request.raw_headers if name == b"content-length"), None)
+        request.body = await bodies.read(receive, length, self._max_body_bytes)
+        return await handler(request)
+
+    async def _websocket(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
+        found = self._sockets.find(scope["path"])
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        handler, params = found
+        await receive()  # websocket.connect, which says nothing
+        socket = WebSocket(receive, send)
+        error: Exception | None = None
+        try:
+            await handler(_request(scope, "GET", params), socket)
+        except WebSocketClosed:
+            pass
+        except Exception as raised:  # noqa: BLE001 - it is told and logged by _log, or is ours
+            if not (isinstance(raised, BaseExceptionGroup) and _only_closed(raised)):
+                error = raised
+                _log(scope, raised)
+        await socket.finish(error)
+
+
+class _Capped:
+    """What Quart reads a body through: it never sees more than the cap."""
+
+    def __init__(self, scope: Scope, receive: bodies.Receive, limit: int) -> None:
+        self._receive, self._limit, self._size = receive, limit, 0
+        for name, value in scope["headers"]:
+            if name == b"content-length" and bodies.declared_length(value) > limit:
+                raise bodies.too_large(limit)
+
+    async def receive(self) -> Mapping[str, Any]:
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        if self._size > self._limit:
+            raise bodies.too_large(self._limit)
+        return message
+
+
+def _same(handler: SocketHandler) -> SocketHandler:
+    return handler
+
+
+def _request(scope: Scope, method: str, params: Mapping[str, str]) -> Request:
+    client = scope.get("client")
+    return Request(
+        method,
+        scope["path"],
+        params,
+        scope["headers"],
+        scope.get("query_string", b""),
+        peer=client[0] if client else "",
+    )
+
+
+def _log(scope: Scope, error: Exception) -> None:
+    if problems.own_error(error) is None:
+        method = scope.get("method", "WS")
+        log.error("%s %s failed", method, scope["path"], exc_info=error, extra={"path": scope["path"]})
+
+
+def _told(scope: Scope, error: Exception) -> Reply:
+    _log(scope, error)
+    return Reply(*problems.answer(error))
+
+
+def _only_closed(group: BaseExceptionGroup[BaseException]) -> bool:
+    _, rest = group.split(WebSocketClosed)
+    return rest is None
