@@ -9,10 +9,19 @@ import pwd
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from hivemind.errors import ConfigError
 
 CANDIDATES = ("hivemind", "postgres", "nobody")
+
+
+class ProcessOptions(TypedDict, total=False):
+    """What `subprocess` needs to start a program as another account; empty for our own."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +38,8 @@ class Account:
         return os.geteuid() != self.uid
 
     @property
-    def options(self) -> dict[str, object]:
-        """What `subprocess` needs to start a program as this account."""
+    def options(self) -> ProcessOptions:
+        """How to start a program as this account."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
 
     def reaches(self, *paths: Path) -> bool:
@@ -41,13 +50,13 @@ class Account:
         try:
             done = subprocess.run(  # noqa: S603
                 ["/bin/sh", "-c", test, "sh", *map(str, paths)], cwd="/", check=False, **self.options
-            )  # type: ignore[call-overload]
+            )
         except PermissionError as error:
             raise ConfigError(
                 f"this process may not start programs as the user {self.name}, and Postgres refuses root",
                 remedy="run Hivemind as an ordinary user, or set DATABASE_URL",
             ) from error
-        return bool(done.returncode == 0)
+        return done.returncode == 0
 
     def own(self, folder: Path, mode: int = 0o700) -> None:
         """Make sure that a folder exists and is the account's own."""
@@ -55,14 +64,16 @@ class Account:
         # A folder that someone else put at a guessable place is not taken over.
         found = folder.lstat()
         if folder.is_symlink() or found.st_uid not in (os.geteuid(), self.uid):
-            raise ConfigError(f"{folder} belongs to someone else", remedy="remove it or choose another folder")
+            raise ConfigError(
+                f"{folder} belongs to someone else", remedy="remove it or choose another folder"
+            )
         if self.is_other:
             os.chown(folder, self.uid, self.gid)
         folder.chmod(mode)
 
 
 def choose_account(data: Path, user: str | None = None) -> Account:
-    """Pick the account: ourselves, or for root the owner of existing data, `user`, or the first that exists."""
+    """Pick the account: ourselves; for root the owner of existing data, `user` or the first that exists."""
     uid = os.geteuid()
     if uid != 0:
         return _account(pwd.getpwuid(uid))

@@ -137,8 +137,7 @@ class Connection(psycopg.AsyncConnection[Row]):
         await block.__aenter__()
         try:
             yield block
-            if self.pgconn.transaction_status == pq.TransactionStatus.INERROR:
-                raise errors.InFailedSqlTransaction("an SQL error was swallowed inside the transaction")
+            self._refuse_swallowed_error()
         except BaseException as error:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + CLEANUP_SECONDS) as cleanup:
                 done = await block.__aexit__(type(error), error, error.__traceback__)
@@ -163,7 +162,7 @@ class Connection(psycopg.AsyncConnection[Row]):
                 return await self._drive(gen)
             with trio.move_on_after(max(timeout, 0.0)):
                 return await self._drive(gen)
-            raise errors._WaitTimeout("wait timeout expired")
+            raise errors._WaitTimeout("wait timeout expired")  # noqa: SLF001
         except (trio.Cancelled, KeyboardInterrupt, SystemExit):
             if self.pgconn.transaction_status == _ACTIVE:
                 await self._abort(gen)
@@ -183,6 +182,10 @@ class Connection(psycopg.AsyncConnection[Row]):
                     await trio.lowlevel.wait_writable(request.socket)
                 else:
                     raise errors.OperationalError(f"cancellation failed: {request.get_error_message()}")
+
+    def _refuse_swallowed_error(self) -> None:
+        if self.pgconn.transaction_status == pq.TransactionStatus.INERROR:
+            raise errors.InFailedSqlTransaction("an SQL error was swallowed inside the transaction")
 
     async def _abort(self, gen: PQGen[Any]) -> None:
         """Read the outcome of the cancelled query; close the connection where that fails."""
@@ -218,7 +221,7 @@ class Connection(psycopg.AsyncConnection[Row]):
                 else:
                     ready = await _sleep_until(socket, wanted)
                     busy_since = 0.0
-                wanted = int(gen.send(ready))  # type: ignore[arg-type]
+                wanted = int(gen.send(ready))
         except StopIteration as end:
             value: T = end.value
             return value
@@ -259,7 +262,7 @@ async def _sleep_until(socket: int, wanted: int) -> int:
 def complete(conninfo: str, *, wait_seconds: float) -> str:
     """Add what a server needs and the owner's URL leaves open: time limits and signs of life."""
     connect_timeout = max(2, math.ceil(wait_seconds))
-    defaults = {
+    defaults: dict[str, str | int] = {
         "application_name": "hivemind",
         "client_encoding": "utf8",
         "connect_timeout": connect_timeout,

@@ -31,7 +31,10 @@ def test_rows_are_dicts_and_counts_are_counts(run):
     async def main(database):
         await database.execute("create table t (id int primary key, name text)")
         assert await database.execute("insert into t values (%s, %s), (%s, %s)", (1, "a", 2, "b")) == 2
-        assert await database.fetch_one("select * from t where id = %(id)s", {"id": 2}) == {"id": 2, "name": "b"}
+        assert await database.fetch_one("select * from t where id = %(id)s", {"id": 2}) == {
+            "id": 2,
+            "name": "b",
+        }
         assert await database.fetch_one("select * from t where id = 3") is None
         assert [row["id"] for row in await database.fetch_all("select id from t order by id")] == [1, 2]
 
@@ -42,7 +45,8 @@ def test_types_come_back_as_python_means_them(run):
     async def main(database):
         key = uuid.uuid4()
         row = await database.fetch_one(
-            "select now() as at, %s::uuid as key, %s::jsonb as map, %s::jsonb as list", (key, {"é": 1}, Jsonb([1, "x"]))
+            "select now() as at, %s::uuid as key, %s::jsonb as map, %s::jsonb as list",
+            (key, {"é": 1}, Jsonb([1, "x"])),
         )
         assert row["at"].tzinfo is UTC or row["at"].utcoffset() == timedelta(0)
         assert row["key"] == key
@@ -61,7 +65,9 @@ def test_a_percent_sign_needs_no_escape_without_parameters(run):
 
 def test_a_server_in_another_time_zone_is_read_in_utc(run, database_url):
     async def main(database):
-        await database.execute(f"alter database {psycopg.conninfo.conninfo_to_dict(database_url)['dbname']} set timezone = 'Asia/Tokyo'")
+        await database.execute(
+            f"alter database {psycopg.conninfo.conninfo_to_dict(database_url)['dbname']} set timezone = 'Asia/Tokyo'"
+        )
         async with Database(database_url) as other:
             assert (await other.fetch_one("show timezone")) == {"TimeZone": "UTC"}
 
@@ -126,7 +132,10 @@ def test_a_cancelled_query_is_cancelled_on_the_server(run, database_url):
         async with Database(database_url) as watcher:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(database.fetch_one, "select pg_sleep(3600)")
-                await _until(watcher, "select count(*) = 1 as yes from pg_stat_activity where query like 'select pg_sleep%'and state = 'active'")
+                await _until(
+                    watcher,
+                    "select count(*) = 1 as yes from pg_stat_activity where query like 'select pg_sleep%'and state = 'active'",
+                )
                 nursery.cancel_scope.cancel()
             assert await database.fetch_one("select pg_backend_pid() as pid") == pid
 
@@ -171,7 +180,9 @@ def test_a_storm_of_cancellations_mixes_no_answers(run):
                 row = await database.fetch_one("select %s::int as n, pg_sleep(0.002)", (number,))
             else:
                 async with database.transaction() as transaction:
-                    row = await transaction.fetch_one("insert into t values (%s) returning id as n", (number,))
+                    row = await transaction.fetch_one(
+                        "insert into t values (%s) returning id as n", (number,)
+                    )
                     await transaction.fetch_one("select pg_sleep(0.002)")
             if row["n"] == number:
                 answered += 1
