@@ -4,7 +4,7 @@ One request in, a stream of events out. Nothing here knows a wire format, a retr
 are one module each, the rest is `calls`.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -93,7 +93,7 @@ class Provider(Protocol):
     def default_model(self) -> str:
         """The model that answers when a request names none."""
 
-    def stream(self, request: ProviderRequest) -> AsyncIterator[ProviderEvent]:
+    def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Ask for one answer; closing the iterator ends the call and its connection."""
 
     async def ping(self) -> None:

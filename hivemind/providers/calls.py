@@ -1,0 +1,170 @@
+"""One way to call any provider: paced, limited in time, tried again, left alone when it is down.
+
+The decisions are `patience`; here are the clock, the waiting and the counting. A try is repeated only until
+the first event has been handed on: after that a failure is the caller's.
+"""
+
+import logging
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import trio
+
+from hivemind.errors import ProviderUnavailable
+from hivemind.providers.base import Provider, ProviderEvent, ProviderRequest
+from hivemind.providers.failures import CallFailed
+from hivemind.providers.patience import Again, Breaker, Patience, decide, is_outage, resting
+
+PING_SECONDS = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class Calls:
+    """A provider with patience; itself a provider. Every call that comes in leaves the counters as it goes.
+
+    Closing the iterator, or cancelling its reader, ends the call and closes its connection: use `aclosing`
+    where a reader may stop early.
+    """
+
+    def __init__(
+        self, provider: Provider, patience: Patience, *, jitter: Callable[[], float] = random.random
+    ) -> None:
+        self.name = provider.name
+        self.default_model = provider.default_model
+        self.patience = patience
+        self._provider = provider
+        self._jitter = jitter
+        self._breaker = Breaker()
+        self._turn = trio.Lock()
+        self._next_at = 0.0
+        self._in_flight = 0
+        self._calls = 0
+        self._retries = 0
+        self._failures = 0
+        self._last_error: str | None = None
+
+    def facts(self) -> dict[str, object]:
+        """What an operator sees."""
+        return {
+            "provider": self.name,
+            "model": self.default_model,
+            "in_flight": self._in_flight,
+            "waiting": self._turn.statistics().tasks_waiting,
+            "calls": self._calls,
+            "retries": self._retries,
+            "failures": self._failures,
+            "breaker": self._breaker.state(trio.current_time(), self.patience),
+            "last_error": self._last_error,
+        }
+
+    async def ping(self) -> None:
+        """One try in time, past pacing and breaker; what it finds counts for the breaker all the same."""
+        now = trio.current_time()
+        deadline = now + min(self.patience.timeout_seconds, PING_SECONDS)
+        failure = CallFailed("late", "no answer to a ping")
+        with trio.move_on_at(deadline):
+            try:
+                await self._provider.ping()
+            except CallFailed as error:
+                failure = error
+            else:
+                self._breaker = self._breaker.succeeded()
+                return
+        self._judge(failure, self.patience.max_retries + 1, started=False, deadline=deadline)
+
+    async def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
+        """Ask for one answer, with as many tries as patience allows."""
+        deadline = trio.current_time() + self.patience.timeout_seconds
+        self._calls += 1
+        self._in_flight += 1
+        tries = 0
+        try:
+            while True:
+                await self._wait_for_turn(deadline)
+                tries += 1
+                started = False
+                probe = self._breaker.opened_at is not None
+                self._breaker = self._breaker.admitted()
+                try:
+                    async with aclosing(self._provider.stream(request)) as events:
+                        while (event := await self._next(events, started, deadline)) is not None:
+                            if not started:
+                                started, probe = True, False
+                                self._breaker = self._breaker.succeeded()
+                            yield event
+                except CallFailed as failure:
+                    probe = False
+                    wait = self._judge(failure, tries, started=started, deadline=deadline)
+                else:
+                    return
+                finally:
+                    if probe:
+                        self._breaker = self._breaker.abandoned()
+                self._retries += 1
+                await trio.sleep(wait)
+        finally:
+            self._in_flight -= 1
+
+    async def _next(
+        self, events: AsyncGenerator[ProviderEvent, None], started: bool, deadline: float
+    ) -> ProviderEvent | None:
+        """The next event in time; an iterator that is cancelled in its wait closes its connection."""
+        until = deadline
+        if started:
+            until = min(deadline, trio.current_time() + self.patience.stall_seconds)
+        with trio.move_on_at(until):
+            return await anext(events, None)
+        raise CallFailed("late", "no more events" if started else "no first event")
+
+    async def _wait_for_turn(self, deadline: float) -> None:
+        self._check_breaker()
+        pace = self.patience.pace_seconds
+        if not pace:
+            return
+        now = trio.current_time()
+        ahead = self._turn.statistics().tasks_waiting + self._turn.locked()
+        wait = max(self._next_at - now, 0.0) + ahead * pace
+        if now + wait >= deadline:
+            self._failures += 1
+            raise ProviderUnavailable(
+                "More calls are waiting for the model than it may be asked in time",
+                remedy="try again later; HIVEMIND_LLM_PACE_MS sets the pace",
+                retry_after_seconds=max(wait, 1.0),
+            )
+        # Who is cancelled while waiting gives up a place in the queue, not a slot of time.
+        async with self._turn:
+            await trio.sleep_until(self._next_at)
+            self._next_at = trio.current_time() + pace
+        self._check_breaker()
+
+    def _check_breaker(self) -> None:
+        wait = self._breaker.wait_seconds(trio.current_time(), self.patience)
+        if wait > 0:
+            self._failures += 1
+            raise resting(wait)
+
+    def _judge(self, failure: CallFailed, tries: int, *, started: bool, deadline: float) -> float:
+        """Count a failed try; return how long to wait for the next or raise what the caller is told."""
+        now = trio.current_time()
+        self._last_error = str(failure)
+        if is_outage(failure):
+            self._breaker = self._breaker.failed(now, self.patience)
+        else:
+            self._breaker = self._breaker.succeeded()
+        verdict = decide(
+            failure,
+            tries=tries,
+            started=started,
+            left_seconds=deadline - now,
+            jitter=self._jitter(),
+            patience=self.patience,
+        )
+        facts = {"provider": self.name, "error": str(failure), "tries": tries}
+        if isinstance(verdict, Again):
+            _log.info("model call failed, trying again in %.1f s", verdict.seconds, extra=facts)
+            return verdict.seconds
+        self._failures += 1
+        _log.warning("model call failed: %s", verdict.error.message, extra=facts)
+        raise verdict.error from failure
