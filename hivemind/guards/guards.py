@@ -1,0 +1,79 @@
+"""The facade: rules compiled once, and a verdict for every text.
+
+Fails closed: whatever goes wrong inside a check becomes `GuardRefused`; text that was not checked is never
+returned.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from hivemind.errors import GuardRefused
+from hivemind.guards import rule as rule_files
+from hivemind.guards.injection import Injection
+from hivemind.guards.matcher import Matcher
+from hivemind.guards.redaction import Measure, Redaction
+from hivemind.guards.rule import Rule
+from hivemind.guards.verdict import InputVerdict, OutputVerdict
+from hivemind.guards.window import HoldBack
+
+DEFAULT_THRESHOLD = 0.5
+
+
+class Guards:
+    """All rules of one installation; without state between texts."""
+
+    def __init__(self, rules: Sequence[Rule], folder: Path | None = None) -> None:
+        """Compile `rules`; the compiled form is kept in `folder`."""
+        self.rules = tuple(rules)
+        numbers: dict[tuple[str, bool], int] = {}
+        incoming: defaultdict[int, list[Measure]] = defaultdict(list)
+        outgoing: defaultdict[int, list[Measure]] = defaultdict(list)
+        scored: dict[int, Rule] = {}
+        for order, rule in enumerate(self.rules):
+            injection = rule.category == "injection"
+            number = numbers.setdefault((rule.trigger, injection), len(numbers))
+            if injection:
+                scored[number] = rule
+                continue
+            measure = Measure.of(rule, order)
+            outgoing[number].append(measure)
+            if rule.category != "leak":
+                incoming[number].append(measure)
+        self._matcher = Matcher(list(numbers), folder)
+        self._injection = Injection(self._matcher, scored)
+        self._incoming = dict(incoming)
+        self._outgoing = dict(outgoing)
+
+    @classmethod
+    def load(cls, folder: Path | None = None) -> Self:
+        """Read the rules that ship with the product; `folder` keeps their compiled form between starts."""
+        return cls(rule_files.load(), folder)
+
+    def check_input(self, text: str, threshold: float = DEFAULT_THRESHOLD) -> InputVerdict:
+        """Judge what a person, a tool or a document says before a model sees it."""
+        try:
+            data = text.encode("utf-8", "surrogatepass")
+            hits = self._matcher.scan(data)
+            score, found = self._injection.judge(text, data, hits)
+            redaction = Redaction(self._matcher, self._incoming)
+            clean = redaction.whole(text, data, hits)
+        except Exception as error:
+            raise GuardRefused("The message could not be checked") from error
+        findings = (*found, *redaction.findings) if found or redaction.findings else ()
+        return InputVerdict(clean, score >= threshold, score, threshold, findings)
+
+    def check_output(self, text: str) -> OutputVerdict:
+        """Judge what a model or a tool says before a person sees it."""
+        try:
+            data = text.encode("utf-8", "surrogatepass")
+            redaction = Redaction(self._matcher, self._outgoing)
+            clean = redaction.whole(text, data, self._matcher.scan(data))
+        except Exception as error:
+            raise GuardRefused("The reply could not be checked") from error
+        return OutputVerdict(clean, tuple(redaction.findings))
+
+    def window(self) -> HoldBack:
+        """Open the stream form of `check_output`."""
+        return HoldBack(Redaction(self._matcher, self._outgoing))

@@ -1,0 +1,74 @@
+"""Finding which rules may match, and about where, in one pass over the text.
+
+Vectorscan holds all triggers in one compiled database, stored in a folder and loaded in milliseconds. It
+answers "rule r may match around byte n"; it never decides.
+"""
+
+import hashlib
+import os
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import hyperscan
+
+MODE = hyperscan.HS_MODE_BLOCK
+UNUSABLE = (hyperscan.HyperscanError, ValueError)
+
+
+class Matcher:
+    """The compiled triggers; `scan` may be called from any thread."""
+
+    def __init__(self, triggers: Sequence[tuple[str, bool]], folder: Path | None) -> None:
+        """Compile `triggers`, each with whether its first hit is enough, or load them from `folder`."""
+        self._database = _load(triggers, folder)
+        self._local = threading.local()
+
+    def scan(self, data: bytes) -> list[tuple[int, int]]:
+        """Return `(end, number of the trigger)` for each hit, ends ascending."""
+        try:
+            scratch = self._local.scratch
+        except AttributeError:
+            # A scratch serves one scan at a time, and a scan lets other threads run.
+            scratch = self._local.scratch = hyperscan.Scratch(self._database)
+        hits: list[tuple[int, int]] = []
+        append = hits.append
+
+        def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
+            append((end, number))
+
+        self._database.scan(data, match_event_handler=on_match, scratch=scratch)
+        return hits
+
+
+def _load(triggers: Sequence[tuple[str, bool]], folder: Path | None) -> hyperscan.Database:
+    if folder is None:
+        return _compile(triggers)
+    key = hashlib.sha256(repr((hyperscan.__version__, os.uname().machine, *triggers)).encode()).hexdigest()
+    path = folder / f"guards-{key[:32]}.hsdb"
+    with suppress(OSError, *UNUSABLE):
+        # Unreadable, damaged or made for another processor: compiling again is always right.
+        database = hyperscan.loadb(path.read_bytes(), MODE)
+        database.scratch = hyperscan.Scratch(database)
+        return database
+    database = _compile(triggers)
+    with suppress(OSError):
+        # The cache saves a second at the next start; a full disk must not stop this one.
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(hyperscan.dumpb(database))
+        Path(file.name).replace(path)
+    return database
+
+
+def _compile(triggers: Sequence[tuple[str, bool]]) -> hyperscan.Database:
+    database = hyperscan.Database(mode=MODE)
+    database.compile(
+        expressions=[pattern.encode() for pattern, _ in triggers],
+        ids=list(range(len(triggers))),
+        elements=len(triggers),
+        flags=[hyperscan.HS_FLAG_SINGLEMATCH if once else 0 for _, once in triggers],
+    )
+    return database
