@@ -8,7 +8,7 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args, get_origin
@@ -86,12 +86,16 @@ def leaves(section: type[Section] = Settings, prefix: str = "") -> Iterator[Leaf
             continue
         yield Leaf(
             path=path,
-            variable=PUBLISHED_NAMES.get(path, PREFIX + path.replace(".", "_").upper()),
+            variable=PUBLISHED_NAMES.get(path, _ruled_name(path)),
             annotation=annotation,
             default=info.get_default(call_default_factory=True, validated_data={}),
             doc=info.description or "",
             secret=annotation is SecretStr or SecretStr in get_args(annotation),
         )
+
+
+def _ruled_name(path: str) -> str:
+    return PREFIX + path.replace(".", "_").upper()
 
 
 def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Loaded:
@@ -134,6 +138,8 @@ def _read_file(layers: _Layers, table: Mapping[str, Leaf], environ: Mapping[str,
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}", remedy="correct that line") from error
     lines = _line_numbers(text)
+    sections = {known.partition(".")[0] for known in table}
+    spellings = {known: known for known in (*table, *sorted(sections))}
     for key, value in _flatten(document, table):
         where = f"{path}:{lines.get(key) or lines.get(key.rpartition('.')[0], 1)}"
         if key in table:
@@ -141,7 +147,7 @@ def _read_file(layers: _Layers, table: Mapping[str, Leaf], environ: Mapping[str,
         elif any(known.startswith(f"{key}.") for known in table):
             layers.problems.append(f"{where}: [{key}] must be a table")
         else:
-            layers.problems.append(f"{where}: unknown key {key}{_suggestion(key, table)}")
+            layers.problems.append(f"{where}: unknown key {key}{_suggestion(key, spellings)}")
 
 
 def _flatten(
@@ -185,9 +191,11 @@ def _read_environment(layers: _Layers, table: Mapping[str, Leaf], environ: Mappi
     known = {CONFIG_VARIABLE}
     known.update(leaf.variable for leaf in table.values())
     known.update(leaf.file_variable for leaf in table.values() if leaf.file_variable)
+    spellings = {name: name for name in sorted(known)}
+    spellings.update({_ruled_name(path): table[path].variable for path in PUBLISHED_NAMES})
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known and not name.startswith(TEST_PREFIX):
-            layers.problems.append(f"{name}: unknown variable{_suggestion(name, known)}")
+            layers.problems.append(f"{name}: unknown variable{_suggestion(name, spellings)}")
 
 
 def _read_secret(layers: _Layers, leaf: Leaf, file: Path) -> None:
@@ -246,11 +254,11 @@ def _validate(layers: _Layers, table: Mapping[str, Leaf]) -> Settings:
     return settings
 
 
-def _suggestion(name: str, known: Collection[str]) -> str:
+def _suggestion(name: str, spellings: Mapping[str, str]) -> str:
     """A closing `did you mean`, by the whole name first, else by its last part in any section."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    if not close:
-        last = name.rpartition(".")[2]
-        by_last = {path.rpartition(".")[2]: path for path in sorted(known, reverse=True)}
-        close = [by_last[match] for match in difflib.get_close_matches(last, by_last, n=1, cutoff=0.75)]
-    return f": did you mean {close[0]}?" if close else ""
+    close = difflib.get_close_matches(name, spellings, n=1, cutoff=0.75)
+    if close:
+        return f": did you mean {spellings[close[0]]}?"
+    by_last = {spelling.rpartition(".")[2]: spelling for spelling in reversed(list(spellings))}
+    close = difflib.get_close_matches(name.rpartition(".")[2], by_last, n=1, cutoff=0.75)
+    return f": did you mean {spellings[by_last[close[0]]]}?" if close else ""
