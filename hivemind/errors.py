@@ -118,6 +118,12 @@ class Overloaded(Refused):
     code = "overloaded"
 
 
+class MailboxFull(Overloaded):
+    """The actor has more messages waiting than it may keep: try again later."""
+
+    code = "mailbox_full"
+
+
 class InputTooLong(Refused):
     """The message is longer than this agent accepts."""
 
