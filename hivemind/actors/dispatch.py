@@ -1,0 +1,324 @@
+"""Who runs an actor: a few worker tasks for all pooled ones, a task of its own for each task-mode one.
+
+Both obey signals (start, stop, fail, kill, suspend) between messages, in `obey`. What happens to a single
+message is in `delivery`; what follows an end is the supervisor's business.
+"""
+
+import logging
+import types
+from collections import deque
+from collections.abc import Coroutine, Generator
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+from trio.lowlevel import Abort, Task, cancel_shielded_checkpoint, current_task, reschedule
+from trio.lowlevel import wait_task_rescheduled
+
+from hivemind.actors.cell import Cell
+from hivemind.actors.delivery import Suspended, failed, proceed, serve
+from hivemind.actors.mailbox import (
+    ENDED,
+    FAIL,
+    HELD,
+    IDLE,
+    KILL,
+    QUEUED,
+    RUNNING,
+    START,
+    STOP,
+    SUSPEND,
+    Mailbox,
+)
+from hivemind.actors.signals import KILLED, NORMAL, SHUTDOWN, Exit, split_cancelled
+from hivemind.actors.waking import WOKEN
+
+if TYPE_CHECKING:
+    from hivemind.actors.system import ActorSystem
+
+logger = logging.getLogger("hivemind.actors")
+
+MAX_IDLE: Final = 64
+# If every handler suspends, one follower per trio pass would make 10,000 of them take 10,000 passes.
+RAMP: Final = 16
+
+
+class Dispatcher:
+    """Runs actors that have mail; an idle pooled actor owns no task.
+
+    Invariant: while the run queue holds anything, a worker is either in the synchronous part of its loop
+    (`draining`) or already rescheduled (`armed`).
+    """
+
+    def __init__(self, system: "ActorSystem") -> None:
+        self._system = system
+        self._run_queue: deque[Mailbox] = deque()
+        self._idle: list[Task] = []
+        self._armed = 0
+        self._draining = False
+
+    def schedule(self, mailbox: Mailbox) -> None:
+        """Put a mailbox in state QUEUED in line."""
+        self._run_queue.append(mailbox)
+        if not self._armed and not self._draining:
+            self._arm(1)
+
+    def _arm(self, workers: int) -> None:
+        self._armed += workers
+        for _ in range(workers):
+            if self._idle:
+                reschedule(self._idle.pop(), WOKEN)
+            else:
+                self._system.nursery.start_soon(self._work, name="actor worker")
+
+    async def _work(self) -> None:
+        task = current_task()
+
+        def abort(_: Any) -> Abort:
+            self._idle.remove(task)
+            return Abort.SUCCEEDED
+
+        self._armed -= 1
+        while True:
+            # The scope belongs to the worker: opening one per message would cost more than the message.
+            # A kill cancels it, possibly a moment too late; so it is renewed whenever it was cancelled.
+            with trio.CancelScope() as scope:
+                while not scope.cancel_called:
+                    await self._drain(scope)
+                    if scope.cancel_called:
+                        break
+                    if len(self._idle) >= MAX_IDLE:
+                        return
+                    self._idle.append(task)
+                    await wait_task_rescheduled(abort)
+                    self._armed -= 1
+
+    async def _drain(self, scope: trio.CancelScope) -> None:
+        run_queue = self._run_queue
+        system = self._system
+        stopwatch = system.stopwatch
+        throughput = system.throughput
+        self._draining = True
+        slice_end = stopwatch() + system.slice_seconds
+        try:
+            while run_queue:
+                mailbox = run_queue.popleft()
+                if mailbox.state != QUEUED:
+                    continue
+                mailbox.state = RUNNING
+                suspended = None if mailbox.signal else serve(mailbox, throughput)
+                if suspended is not None or mailbox.signal:
+                    await self._attend(mailbox, suspended, scope)
+                self._settle(mailbox)
+                if scope.cancel_called:
+                    return
+                if stopwatch() > slice_end:
+                    self._draining = False
+                    self._armed += 1  # this very task is a rescheduled one
+                    await cancel_shielded_checkpoint()
+                    self._armed -= 1
+                    self._draining = True
+                    slice_end = stopwatch() + system.slice_seconds
+        finally:
+            self._draining = False
+
+    def _settle(self, mailbox: Mailbox) -> None:
+        if mailbox.senders:
+            mailbox.release()
+        if mailbox.state != RUNNING:
+            return
+        if mailbox.queue or mailbox.signal & ~SUSPEND:
+            mailbox.state = QUEUED
+            self._run_queue.append(mailbox)
+        else:
+            mailbox.queue = None
+            mailbox.state = HELD if mailbox.signal else IDLE
+
+    @types.coroutine
+    def _attend(
+        self, mailbox: Mailbox, suspended: Suspended | None, scope: trio.CancelScope
+    ) -> Generator[Any, Any, None]:
+        """Complete a handler, obey signals. Followers take over only if that really suspends."""
+        coroutine = _complete_and_obey(mailbox.cell, suspended, scope)
+        try:
+            trap = coroutine.send(None)
+        except StopIteration:
+            return
+        self._draining = False
+        followers = min(len(self._run_queue), RAMP) - self._armed
+        if followers > 0:
+            self._arm(followers)
+        try:
+            while True:
+                try:
+                    given = yield trap
+                except BaseException as error:  # noqa: BLE001 thrown on into the coroutine
+                    thrown: BaseException | None = error
+                else:
+                    thrown = None
+                self._draining = True
+                try:
+                    trap = coroutine.send(given) if thrown is None else coroutine.throw(thrown)
+                except StopIteration:
+                    return
+                except trio.Cancelled:
+                    if mailbox.state == RUNNING and scope.cancel_called:
+                        mailbox.state = QUEUED  # a fresh scope serves its signal
+                        self._run_queue.appendleft(mailbox)
+                    elif mailbox.state == RUNNING:
+                        mailbox.cell.end(SHUTDOWN)  # the whole system is being cancelled
+                    raise
+                self._draining = False
+                if self._run_queue and not self._armed:
+                    self._arm(1)
+        finally:
+            self._draining = True
+
+    async def live(self, cell: Cell) -> None:
+        """Be the task of a task-mode actor, for one incarnation."""
+        incarnation = cell.incarnation
+        mailbox = cell.mailbox
+        try:
+            while cell.incarnation == incarnation and mailbox.state < ENDED:
+                with trio.CancelScope() as scope:
+                    await self._loop(cell, scope)
+        finally:
+            if cell.incarnation == incarnation and mailbox.state < ENDED:
+                cell.end(SHUTDOWN)  # the whole system is being cancelled
+
+    async def _loop(self, cell: Cell, scope: trio.CancelScope) -> None:
+        mailbox = cell.mailbox
+        incarnation = cell.incarnation
+        throughput = self._system.throughput
+        while not scope.cancel_called:
+            mailbox.state = RUNNING
+            suspended = None if mailbox.signal else serve(mailbox, throughput)
+            if suspended is not None or mailbox.signal & ~SUSPEND:
+                await _complete_and_obey(cell, suspended, scope)
+                if cell.incarnation != incarnation or mailbox.state != RUNNING:
+                    return
+            if mailbox.senders:
+                mailbox.release()
+            if mailbox.signal & ~SUSPEND:
+                continue
+            if mailbox.signal:
+                mailbox.state = HELD
+                await mailbox.park()
+            elif mailbox.queue:
+                if suspended is None:
+                    await cancel_shielded_checkpoint()
+            else:
+                mailbox.state = IDLE
+                await mailbox.park()
+
+
+async def _complete_and_obey(cell: Cell, suspended: Suspended | None, scope: trio.CancelScope) -> None:
+    if suspended is not None:
+        await _complete(cell, suspended, scope)
+    mailbox = cell.mailbox
+    while mailbox.signal & ~SUSPEND and mailbox.state == RUNNING and not scope.cancel_called:
+        await _obey(cell, scope)
+
+
+async def _complete(cell: Cell, suspended: Suspended, scope: trio.CancelScope) -> None:
+    """Wait for a handler that suspended and answer its caller, whatever happens."""
+    reply = suspended.reply
+    cell.in_hand = (suspended.message, cell.system.now())
+    cell.scope = scope
+    try:
+        result = await proceed(cell, suspended.coroutine, suspended.trap)
+    except BaseException as error:  # noqa: BLE001 `failed` passes on what is not the actor's
+        failed(cell, error, reply)
+    else:
+        if reply is not None and not reply.done:
+            reply.set(result)
+    finally:
+        cell.scope = cell.in_hand = None
+        mailbox = cell.mailbox
+        if len(mailbox) > mailbox.high_water:
+            mailbox.high_water = len(mailbox)
+
+
+async def _obey(cell: Cell, scope: trio.CancelScope) -> None:
+    """Carry out the weightiest signal. Ends in a state other than RUNNING if the actor ended."""
+    mailbox = cell.mailbox
+    actor = cell.actor
+    assert actor is not None
+    if mailbox.signal & KILL:
+        await _end(cell, None, cell.ending or KILLED)
+    elif mailbox.signal & FAIL:
+        error = cell.failure
+        assert error is not None
+        logger.error("%s failed", cell.address, exc_info=error)
+        await _hook(cell, scope, actor.on_failure, type(error), error, error.__traceback__)
+        await _end(cell, scope, Exit("error", error))
+    elif mailbox.signal & START:
+        mailbox.signal &= ~START
+        error = await _hook(cell, scope, actor.on_start)
+        if mailbox.signal & (KILL | FAIL):
+            return
+        if error is not None:
+            logger.error("%s failed to start", cell.address, exc_info=error)
+            await _end(cell, scope, Exit("start_failed", error))
+        else:
+            cell.came_up()
+    elif mailbox.signal & STOP:
+        if cell.state != "stopping":
+            cell.enter("stopping")
+        cell.scope = scope
+        try:
+            await cell.cancel_tasks()
+        finally:
+            cell.scope = None
+        error = await _hook(cell, scope, actor.on_stop)
+        if error is not None:
+            logger.error("%s failed in on_stop", cell.address, exc_info=error)
+        await _end(cell, scope, (cell.ending or NORMAL) if error is None else Exit("error", error))
+
+
+async def _end(cell: Cell, scope: trio.CancelScope | None, exit: Exit) -> None:
+    """End; a supervisor outlives its children. Only a kill (no scope) cannot be hurried by a kill."""
+    actor = cell.actor
+    assert actor is not None
+    if cell.cls.has_children:
+        cell.scope = scope
+        try:
+            with trio.CancelScope(shield=scope is None):
+                await actor._release(exit)  # noqa: SLF001 the runtime's own hook
+        finally:
+            cell.scope = None
+    cell.end(exit)
+
+
+async def _hook(cell: Cell, scope: trio.CancelScope, function: Any, *args: Any) -> BaseException | None:
+    """Run a life-cycle hook, sync or async; return what it raised."""
+    cell.scope = scope
+    outer, cell.system.running = cell.system.running, cell
+    try:
+        try:
+            result = function(*args)
+        finally:
+            cell.system.running = outer
+        if type(result) is CoroutineType:
+            await _drive(cell, result)
+    except BaseException as error:  # noqa: BLE001 parted below
+        cancelled, fault = split_cancelled(error)
+        if cancelled is not None:
+            if fault is not None:
+                logger.error("%s failed while it was ended", cell.address, exc_info=fault)
+            raise cancelled from None
+        if isinstance(fault, KeyboardInterrupt):
+            raise
+        return fault
+    finally:
+        cell.scope = None
+    return None
+
+
+@types.coroutine
+def _drive(cell: Cell, coroutine: Coroutine[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    try:
+        trap = coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    return (yield from proceed(cell, coroutine, trap))

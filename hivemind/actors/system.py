@@ -1,0 +1,282 @@
+"""One actor system: the loop it is bound to, its actors by address, and the start and stop of the tree.
+
+Several may live in one process (tests do). How an actor runs is in `dispatch`, how it is restarted in
+`supervisor`.
+"""
+
+import contextvars
+import itertools
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime, timedelta
+from threading import get_ident
+from types import TracebackType
+from typing import Any, Self
+
+import trio
+from pykka import ActorDeadError
+
+from hivemind.actors import registry
+from hivemind.actors.actor import Actor
+from hivemind.actors.address import Address
+from hivemind.actors.cell import Cell
+from hivemind.actors.dispatch import Dispatcher
+from hivemind.actors.mailbox import CLOSED, UNBOUNDED, Mailbox
+from hivemind.actors.policy import ChildSpec, Policies
+from hivemind.actors.ref import ActorRef
+from hivemind.actors.rows import RowSupervisor
+from hivemind.actors.signals import KILLED, Escalated, Exit, Watches
+from hivemind.actors.snapshot import Feed, Snapshot, StateChange, Tree, grow, take
+from hivemind.actors.supervisor import RootSupervisor, Supervisor
+from hivemind.actors.timers import Timers
+from hivemind.errors import Conflict
+
+logger = logging.getLogger("hivemind.actors")
+
+_current: contextvars.ContextVar["ActorSystem"] = contextvars.ContextVar("hivemind_actor_system")
+_entered: "list[ActorSystem]" = []
+
+
+def current_system() -> "ActorSystem":
+    """Return the system of this context, or the one entered last."""
+    system = _current.get(_entered[-1] if _entered else None)  # type: ignore[arg-type]
+    if system is None:
+        raise RuntimeError("no ActorSystem is running")
+    return system
+
+
+class ActorSystem:
+    """An async context: inside, actors run; leaving it stops them all, children before parents.
+
+    Only the loop's own thread touches cells and mailboxes; other threads post.
+    """
+
+    def __init__(
+        self,
+        *,
+        policies: Policies | None = None,
+        throughput: int = 64,
+        slice_seconds: float = 0.001,
+        helping: bool = True,
+        stopwatch: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.policies = policies or Policies()
+        self.throughput = throughput
+        self.slice_seconds = slice_seconds
+        self.helping = helping
+        self.stopwatch = stopwatch
+        self.cells: dict[str, Cell] = {}
+        self.feeds: set[Feed] = set()
+        self.watches = Watches()
+        self.timers = Timers()
+        self.dispatcher = Dispatcher(self)
+        # The actor whose synchronous code runs at this moment.
+        self.running: Cell | None = None
+        self.helps = 0
+        self.root: Cell | None = None
+        self.root_error: BaseException | None = None
+        self._serial = itertools.count(1)
+        self._posted: deque[tuple[Mailbox, Any]] = deque()
+        self._nursery_context: AbstractAsyncContextManager[trio.Nursery]
+
+    async def __aenter__(self) -> Self:
+        registry.install()
+        registry.systems.add(self)
+        self.token = trio.lowlevel.current_trio_token()
+        self.ident = get_ident()
+        self.now: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        self._started_at = datetime.now(UTC)
+        self._started = self.now()
+        self._context = _current.set(self)
+        _entered.append(self)
+        self._nursery_context = trio.open_nursery()
+        self.nursery = await self._nursery_context.__aenter__()
+        self.nursery.start_soon(self.timers.run, name="actor timers")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        try:
+            if not isinstance(error, KeyboardInterrupt):
+                with trio.CancelScope(shield=True):
+                    await self._stop_all()
+            self.nursery.cancel_scope.cancel()
+            swallowed = await self._nursery_context.__aexit__(kind, error, traceback)
+        finally:
+            for cell in list(self.cells.values()):
+                if cell.actor is not None:
+                    cell.finish(KILLED)
+                cell.mailbox.close()
+            self.cells.clear()
+            registry.systems.discard(self)
+            _entered.remove(self)
+            _current.reset(self._context)
+        if self.root_error is not None and (error is None or swallowed):
+            raise Escalated("the root supervisor gave up") from self.root_error
+        return swallowed
+
+    async def _stop_all(self) -> None:
+        """Stop unsupervised actors, the last started first, then the tree."""
+        for cell in reversed(list(self.cells.values())):
+            if cell.supervisor is None and cell is not self.root:
+                await cell.ref.terminate(cell.policy.shutdown_seconds)
+        if self.root is not None:
+            self.root.stop()
+            await self.root.ended()
+
+    # -- starting
+
+    def spawn(self, cls: type[Actor], *args: Any, name: str | None = None, **kwargs: Any) -> ActorRef[Any]:
+        """Start an actor that nobody supervises, at `/name`. From another thread it waits for the loop."""
+        if get_ident() != self.ident:
+
+            def spawned() -> ActorRef[Any]:
+                return self.spawn(cls, *args, name=name, **kwargs)
+
+            return trio.from_thread.run_sync(spawned, trio_token=self.token)
+        address = f"/{name or f'{cls.__name__.lower()}-{next(self._serial)}'}"
+        if address in self.cells and not self.cells[address].closed:
+            raise Conflict(f"there is already an actor at {address}")
+        cell = self.cells[address] = Cell(self, address, cls)
+        try:
+            cell.incarnate(args, kwargs)
+        except BaseException:
+            del self.cells[address]
+            raise
+        return cell.ref
+
+    async def start(self, *children: ChildSpec) -> ActorRef[Any]:
+        """Start the root supervisor `/` and wait until its children are up, in order.
+
+        Raises the first start failure, after stopping what had started.
+        """
+        if self.root is not None:
+            raise Conflict("the tree is already started")
+        cell = self.root = self.cells["/"] = Cell(self, "/", RootSupervisor)
+        cell.incarnate((children,), {})
+        up = RootSupervisor.of(cell).ready
+        await up
+        return cell.ref
+
+    def root_ended(self, exit: Exit) -> None:
+        """End the system when the root failed: there is nobody above it to decide."""
+        if exit.abnormal:
+            self.root_error = exit.error or RuntimeError(f"the root supervisor ended: {exit.reason}")
+            self.nursery.cancel_scope.cancel()
+
+    # -- names
+
+    def at(self, address: str) -> Address:
+        """Return the address: a name to send to, whoever lives there at that time."""
+        return Address(self, address)
+
+    def resolve(self, address: str) -> Cell:
+        """Return the live cell at an address; starts a row of a row supervisor."""
+        cell = self.cells.get(address)
+        if cell is not None and cell.mailbox.state != CLOSED:
+            return cell
+        parent = self.cells.get(address.rpartition("/")[0])
+        if parent is not None and isinstance(parent.actor, RowSupervisor):
+            return parent.actor.activate(address)
+        raise ActorDeadError(f"there is no actor at {address}") if cell is None else cell.dead()
+
+    def whereis(self, address: str) -> ActorRef[Any] | None:
+        """Return the ref at an address without starting anything."""
+        cell = self.cells.get(address)
+        return None if cell is None or cell.closed else cell.ref
+
+    def forget(self, cell: Cell) -> None:
+        """Drop an address that nobody will restart."""
+        if self.cells.get(cell.address) is cell:
+            del self.cells[cell.address]
+
+    # -- policy
+
+    def change_policy(self, policies: Policies) -> None:
+        """Put new policies in force for running actors: limits now, the rest at the next decision."""
+        self.policies = policies
+        for cell in self.cells.values():
+            cell.policy = policies.of(cell.cls.kind, cell.address, cell.asked)
+            cell.mailbox.limit = cell.policy.mailbox_limit or UNBOUNDED
+            cell.mailbox.release()
+            if isinstance(cell.actor, RowSupervisor):
+                cell.actor.policy_changed()
+
+    # -- watching
+
+    def monitor(self, target: ActorRef[Any], watcher: ActorRef[Any]) -> int:
+        """Have `watcher` told `Down` once, when the present incarnation of `target` ends."""
+        return self.watches.monitor(_cell(target), _cell(watcher))
+
+    def demonitor(self, monitor: int) -> None:
+        """Undo `monitor`."""
+        self.watches.demonitor(monitor)
+
+    def link(self, one: ActorRef[Any], other: ActorRef[Any]) -> None:
+        """Tie two lives together."""
+        self.watches.link(_cell(one), _cell(other))
+
+    def unlink(self, one: ActorRef[Any], other: ActorRef[Any]) -> None:
+        """Undo `link`."""
+        self.watches.unlink(_cell(one), _cell(other))
+
+    def snapshot(self, address: str) -> Snapshot | None:
+        """Read one actor, without asking it and without starting it."""
+        cell = self.cells.get(address)
+        return None if cell is None else take(cell)
+
+    def tree(self, address: str = "/", *, limit: int = 1_000) -> Tree | None:
+        """Read an actor and those below, at most `limit` children at each."""
+        cell = self.cells.get(address)
+        return None if cell is None else grow(cell, limit)
+
+    def events(self, limit: int = 1_000) -> Feed:
+        """Return the stream of state changes from now on: `with system.events() as changes: async for ...`."""
+        return Feed(self, limit)
+
+    def announce(self, cell: Cell) -> None:
+        """Tell every feed the state that this cell is in."""
+        last = cell.last_exit
+        reason = last.reason if last is not None and cell.actor is None else None
+        change = StateChange(cell.address, cell.cls.kind, cell.state, self.wall(cell.since), reason)
+        for feed in self.feeds:
+            feed.push(change)
+
+    def wall(self, at: float) -> datetime:
+        """Return the time of day of a moment of the loop's clock."""
+        return self._started_at + timedelta(seconds=at - self._started)
+
+    # -- for the runtime
+
+    def may_help(self) -> bool:
+        """Whether a caller may run its target now: not at every 64th call, so that I/O gets its turn."""
+        self.helps += 1
+        return bool(self.helps % 64)
+
+    def post(self, mailbox: Mailbox, item: Any) -> None:
+        """Take a message from another thread to the loop; keeps the order of each sender."""
+        self._posted.append((mailbox, item))
+        try:
+            self.token.run_sync_soon(self._deliver_posted, idempotent=True)
+        except trio.RunFinishedError:
+            raise ActorDeadError(f"{mailbox.cell.address}: the system has ended") from None
+
+    def _deliver_posted(self) -> None:
+        posted = self._posted
+        while posted:
+            mailbox, item = posted.popleft()
+            mailbox.put_late(item)
+
+
+def _cell(ref: ActorRef[Any]) -> Cell:
+    return ref._cell  # noqa: SLF001 the two faces of one thing
+
+
+__all__ = ["ActorSystem", "Supervisor", "current_system"]
