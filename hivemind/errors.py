@@ -188,3 +188,20 @@ class ProviderRejected(ProviderError):
     """The model provider rejected the request."""
 
     code = "llm_rejected"
+
+
+class RemoteError(HivemindError):
+    """The server answered with an error."""
+
+    code = "remote_error"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        answered_code: str,
+        remedy: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy, retry_after_seconds=retry_after_seconds)
+        self.answered_code = answered_code
