@@ -1,15 +1,16 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """The class that people derive their actors from: pykka's hooks and names, on trio.
 
 Hooks may be `def` or `async def`. An instance is one incarnation; what outlives it is in `cell`.
 """
 
 import inspect
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import pykka
+from pykka.messages import _ActorStop
 
 from hivemind.actors.future import Future
 from hivemind.actors.mailbox import Mailbox
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from hivemind.actors.system import ActorSystem
 
 
-class Actor(pykka.Actor):
+if TYPE_CHECKING:
+    # To a type checker pykka's hooks are `def ... -> None`; ours may be `async def` as well.
+    _Base = object
+else:
+    _Base = pykka.Actor
+
+
+class Actor(_Base):
     """Handles one message at a time, and is replaced by a new instance when it fails.
 
     `pooled` actors share a few tasks and cost nothing while idle; a `task` actor has a trio task of its
@@ -59,7 +67,7 @@ class Actor(pykka.Actor):
 
     def on_receive(self, message: Any) -> Any:
         """Handle one message; the result is the reply."""
-        return super().on_receive(message)
+        return pykka.Actor.on_receive(cast("Any", self), message)
 
     def on_stop(self) -> Any:
         """Run after the last message of an orderly stop; the actor's tasks are gone by then."""
@@ -101,35 +109,39 @@ class Actor(pykka.Actor):
     # -- pykka's protocol
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> pykka.ActorRef[Self]:
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef:
         """Start an unsupervised actor in the current system, from any thread (pykka)."""
         from hivemind.actors.system import current_system  # noqa: PLC0415 the system knows actors
 
-        return cast("pykka.ActorRef[Self]", current_system().spawn(cls, *args, **kwargs))
+        return current_system().spawn(cls, *args, **kwargs)
+
+    def stop(self) -> None:
+        """Stop after the messages that wait now (pykka)."""
+        self._cell.mailbox.put_late(_ActorStop())
 
     @property
-    def actor_ref(self) -> "ActorRef[Any]":  # type: ignore[override]
+    def actor_ref(self) -> ActorRef:
         """The ref to this address; the same one before and after a restart."""
         return self._cell.ref
 
     @property
-    def _actor_ref(self) -> "ActorRef[Any]":  # type: ignore[override]
+    def _actor_ref(self) -> ActorRef:
         return self._cell.ref
 
     @property
-    def actor_urn(self) -> str:  # type: ignore[override]
-        """pykka's unique name."""
+    def actor_urn(self) -> str:
+        """Pykka's unique name."""
         return self._cell.ref.actor_urn
 
     @property
-    def actor_inbox(self) -> Mailbox:  # type: ignore[override]
-        """pykka's name for the mailbox."""
+    def actor_inbox(self) -> Mailbox:
+        """Pykka's name for the mailbox."""
         return self._cell.mailbox
 
     @property
-    def actor_stopped(self) -> threading.Event:  # type: ignore[override]
-        """pykka's flag."""
-        return cast("threading.Event", StopFlag(self._cell))
+    def actor_stopped(self) -> StopFlag:
+        """Pykka's flag."""
+        return StopFlag(self._cell)
 
     @staticmethod
     def _create_future() -> Future[Any]:

@@ -38,7 +38,7 @@ class Address:
         return hash(self.path)
 
     @property
-    def ref(self) -> ActorRef[Any]:
+    def ref(self) -> ActorRef:
         """The ref to whatever lives here now."""
         return self._mailbox().cell.ref
 

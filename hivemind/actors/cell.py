@@ -1,3 +1,4 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """The lasting half of an actor: address, mailbox, counters, state; and the one way out of life.
 
 A restart replaces `actor` and nothing else, which is why refs and addresses survive it. `end` and
@@ -252,7 +253,7 @@ class Cell:
         except BaseException as error:
             cancelled, fault = split_cancelled(error)
             if fault is not None and self.ending is not None:
-                logger.error("%s: a task failed while ending", self.address, exc_info=fault)
+                logger.error("%s: a task failed while ending", self.address, exc_info=fault)  # noqa: TRY400
             elif fault is not None:
                 self.crash(fault)
             if cancelled is not None:

@@ -1,3 +1,4 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """Who runs an actor: a few worker tasks for all pooled ones, a task of its own for each task-mode one.
 
 Both obey signals (start, stop, fail, kill, suspend) between messages, in `obey`. What happens to a single
@@ -12,8 +13,14 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
-from trio.lowlevel import Abort, Task, cancel_shielded_checkpoint, current_task, reschedule
-from trio.lowlevel import wait_task_rescheduled
+from trio.lowlevel import (
+    Abort,
+    Task,
+    cancel_shielded_checkpoint,
+    current_task,
+    reschedule,
+    wait_task_rescheduled,
+)
 
 from hivemind.actors.cell import Cell
 from hivemind.actors.delivery import Suspended, failed, proceed, serve
@@ -135,7 +142,7 @@ class Dispatcher:
             mailbox.state = HELD if mailbox.signal else IDLE
 
     @types.coroutine
-    def _attend(
+    def _attend(  # noqa: C901 one coroutine driven by hand
         self, mailbox: Mailbox, suspended: Suspended | None, scope: trio.CancelScope
     ) -> Generator[Any, Any, None]:
         """Complete a handler, obey signals. Followers take over only if that really suspends."""
@@ -235,8 +242,7 @@ async def _complete(cell: Cell, suspended: Suspended, scope: trio.CancelScope) -
     finally:
         cell.scope = cell.in_hand = None
         mailbox = cell.mailbox
-        if len(mailbox) > mailbox.high_water:
-            mailbox.high_water = len(mailbox)
+        mailbox.high_water = max(mailbox.high_water, len(mailbox))
 
 
 async def _obey(cell: Cell, scope: trio.CancelScope) -> None:
@@ -301,11 +307,11 @@ async def _hook(cell: Cell, scope: trio.CancelScope, function: Any, *args: Any) 
             cell.system.running = outer
         if type(result) is CoroutineType:
             await _drive(cell, result)
-    except BaseException as error:  # noqa: BLE001 parted below
+    except BaseException as error:
         cancelled, fault = split_cancelled(error)
         if cancelled is not None:
             if fault is not None:
-                logger.error("%s failed while it was ended", cell.address, exc_info=fault)
+                logger.error("%s failed while ending", cell.address, exc_info=fault)  # noqa: TRY400
             raise cancelled from None
         if isinstance(fault, KeyboardInterrupt):
             raise

@@ -4,13 +4,14 @@ Derived futures (`map`, `filter`, `join`, `reduce`) are pykka's; here they only 
 that awaiting one never blocks the loop.
 """
 
+import contextlib
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import pykka
 import trio
@@ -142,15 +143,13 @@ class Future(pykka.Future[T]):
 
     def join(self, *futures: pykka.Future[Any]) -> "pykka.Future[Iterable[Any]]":
         """See pykka."""
-        return _derived(super().join(*futures), self, *futures)
+        return cast("pykka.Future[Iterable[Any]]", _derived(super().join(*futures), self, *futures))
 
     def __await__(self) -> Generator[Any, Any, T]:
         if self._get_hook is not None:
             for source in self._sources:
-                try:
+                with contextlib.suppress(Exception):  # the hook asks again and decides what it means
                     yield from source.__await__()
-                except Exception:  # noqa: BLE001, S110 the hook asks again and decides what it means
-                    pass
             return self.get()
         if not self.done:
             yield from self._park().__await__()
@@ -176,7 +175,7 @@ class Future(pykka.Future[T]):
 
         await trio.lowlevel.wait_task_rescheduled(abort)
 
-    __iter__ = __await__  # type: ignore[assignment]
+    __iter__ = __await__
 
 
 def _derived(future: Any, *sources: pykka.Future[Any]) -> Any:

@@ -1,3 +1,4 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """Supervision policy as data, and the one pure function that decides after an exit.
 
 Values come from the built-in defaults, the child's spec and the owner's settings, in this order; each can

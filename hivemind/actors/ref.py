@@ -7,7 +7,7 @@ next message finds the present actor of that address by itself.
 import itertools
 import os
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import pykka
 import trio
@@ -22,9 +22,8 @@ from hivemind.actors.mailbox import CLOSED, IDLE, QUEUED, RUNNING, Mailbox
 from hivemind.actors.signals import WouldDeadlock
 
 if TYPE_CHECKING:
+    from hivemind.actors.actor import Actor
     from hivemind.actors.cell import Cell
-
-A = TypeVar("A", bound="pykka.Actor")
 
 CALL_TIMEOUT_SECONDS: Final = 5.0
 
@@ -59,7 +58,7 @@ class StopFlag:
         return self.is_set()
 
 
-class ActorRef(pykka.ActorRef[A]):
+class ActorRef(pykka.ActorRef[Any]):
     """The one ref of an address. `tell` and `ask` work from any thread, `call` and `send` on the loop."""
 
     __slots__ = ("_cell", "_ident", "_mailbox", "_urn")
@@ -76,9 +75,9 @@ class ActorRef(pykka.ActorRef[A]):
         return self._cell.address
 
     @property
-    def actor_class(self) -> type[A]:  # type: ignore[override]
+    def actor_class(self) -> "type[Actor]":  # type: ignore[override]
         """The actor's class (pykka)."""
-        return cast("type[A]", self._cell.cls)
+        return self._cell.cls
 
     @property
     def actor_urn(self) -> str:  # type: ignore[override]
@@ -88,12 +87,12 @@ class ActorRef(pykka.ActorRef[A]):
         return self._urn
 
     @property
-    def actor_inbox(self) -> Any:
+    def actor_inbox(self) -> Any:  # type: ignore[override]
         """The mailbox (pykka)."""
         return self._mailbox
 
     @property
-    def actor_stopped(self) -> Any:
+    def actor_stopped(self) -> Any:  # type: ignore[override]
         """A flag that is set once the actor is dead for good (pykka)."""
         return StopFlag(self._cell)
 

@@ -1,3 +1,4 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """Children that are database rows: started by their first message, each with a budget of its own.
 
 A row that spends its budget is given up: it stays visible as `failed` until an operator restarts it, and
@@ -18,8 +19,18 @@ from pykka import ActorDeadError
 
 from hivemind.actors.cell import Cell
 from hivemind.actors.mailbox import IDLE
-from hivemind.actors.policy import ChildSpec, Decision, Escalate, Forget, GiveUp, History, decide, within
-from hivemind.actors.policy import Restart, Wait
+from hivemind.actors.policy import (
+    ChildSpec,
+    Decision,
+    Escalate,
+    Forget,
+    GiveUp,
+    History,
+    Restart,
+    Wait,
+    decide,
+    within,
+)
 from hivemind.actors.signals import PASSIVATED, Escalated, Exit
 from hivemind.actors.supervisor import Exited, Supervisor
 from hivemind.actors.timers import Timer

@@ -1,3 +1,4 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """What actors tell each other about their ends: exits, `Down`, `LinkExit`, and who watches whom.
 
 The error classes of the runtime are here too, because only this package may derive from pykka's. Whether

@@ -162,6 +162,12 @@ class Feed:
         self._changes.append(change)
         self._arrived.set()
 
+    def drain(self) -> list[StateChange]:
+        """Take all changes that wait."""
+        changes = list(self._changes)
+        self._changes.clear()
+        return changes
+
     def __enter__(self) -> Self:
         self.system.feeds.add(self)
         return self

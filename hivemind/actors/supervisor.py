@@ -1,3 +1,4 @@
+# ruff: noqa: A001, A002 -- an exit is what ends an actor, as in OTP
 """Keeping children running as OTP does: strategies, ordered start, reverse stop, budget, escalation.
 
 What to do after an exit is decided by `policy.decide`; this does it. Every decision is a message in the
@@ -92,7 +93,7 @@ class ChildFacts:
     name: str
     state: State
     restarts: int
-    ref: ActorRef[Any]
+    ref: ActorRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,7 @@ class Supervisor(Actor):
                 error.add_note(f"while {cell.address} was started")
                 raise error
 
-    async def on_receive(self, message: Any) -> Any:
+    async def on_receive(self, message: Any) -> Any:  # noqa: C901, PLR0912 one table of messages
         """Carry out one decision or one wish of an operator."""
         match message:
             case Exited(cell, incarnation, exit):
@@ -330,7 +331,7 @@ class Supervisor(Actor):
 
     # -- wishes
 
-    async def _start_child(self, spec: ChildSpec) -> ActorRef[Any]:
+    async def _start_child(self, spec: ChildSpec) -> ActorRef:
         present = self.children.get(self._path(spec.name))
         if present is not None and not present.closed:
             raise Conflict(f"there is already a child {spec.name!r}")
@@ -342,7 +343,7 @@ class Supervisor(Actor):
             raise StartFailed(f"{cell.address} did not start") from exit.error
         return cell.ref
 
-    async def _restart_child(self, name: str) -> ActorRef[Any]:
+    async def _restart_child(self, name: str) -> ActorRef:
         cell = self._child_named(name)
         await self._stop_child(cell, keep=not cell.closed)
         cell = self._reopen(cell)

@@ -1,3 +1,4 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """One actor system: the loop it is bound to, its actors by address, and the start and stop of the tree.
 
 Several may live in one process (tests do). How an actor runs is in `dispatch`, how it is restarted in
@@ -42,7 +43,7 @@ _entered: "list[ActorSystem]" = []
 
 def current_system() -> "ActorSystem":
     """Return the system of this context, or the one entered last."""
-    system = _current.get(_entered[-1] if _entered else None)  # type: ignore[arg-type]
+    system = _current.get(_entered[-1] if _entered else None)
     if system is None:
         raise RuntimeError("no ActorSystem is running")
     return system
@@ -133,11 +134,11 @@ class ActorSystem:
 
     # -- starting
 
-    def spawn(self, cls: type[Actor], *args: Any, name: str | None = None, **kwargs: Any) -> ActorRef[Any]:
+    def spawn(self, cls: type[Actor], *args: Any, name: str | None = None, **kwargs: Any) -> ActorRef:
         """Start an actor that nobody supervises, at `/name`. From another thread it waits for the loop."""
         if get_ident() != self.ident:
 
-            def spawned() -> ActorRef[Any]:
+            def spawned() -> ActorRef:
                 return self.spawn(cls, *args, name=name, **kwargs)
 
             return trio.from_thread.run_sync(spawned, trio_token=self.token)
@@ -152,7 +153,7 @@ class ActorSystem:
             raise
         return cell.ref
 
-    async def start(self, *children: ChildSpec) -> ActorRef[Any]:
+    async def start(self, *children: ChildSpec) -> ActorRef:
         """Start the root supervisor `/` and wait until its children are up, in order.
 
         Raises the first start failure, after stopping what had started.
@@ -187,7 +188,7 @@ class ActorSystem:
             return parent.actor.activate(address)
         raise ActorDeadError(f"there is no actor at {address}") if cell is None else cell.dead()
 
-    def whereis(self, address: str) -> ActorRef[Any] | None:
+    def whereis(self, address: str) -> ActorRef | None:
         """Return the ref at an address without starting anything."""
         cell = self.cells.get(address)
         return None if cell is None or cell.closed else cell.ref
@@ -211,7 +212,7 @@ class ActorSystem:
 
     # -- watching
 
-    def monitor(self, target: ActorRef[Any], watcher: ActorRef[Any]) -> int:
+    def monitor(self, target: ActorRef, watcher: ActorRef) -> int:
         """Have `watcher` told `Down` once, when the present incarnation of `target` ends."""
         return self.watches.monitor(_cell(target), _cell(watcher))
 
@@ -219,11 +220,11 @@ class ActorSystem:
         """Undo `monitor`."""
         self.watches.demonitor(monitor)
 
-    def link(self, one: ActorRef[Any], other: ActorRef[Any]) -> None:
+    def link(self, one: ActorRef, other: ActorRef) -> None:
         """Tie two lives together."""
         self.watches.link(_cell(one), _cell(other))
 
-    def unlink(self, one: ActorRef[Any], other: ActorRef[Any]) -> None:
+    def unlink(self, one: ActorRef, other: ActorRef) -> None:
         """Undo `link`."""
         self.watches.unlink(_cell(one), _cell(other))
 
@@ -238,7 +239,7 @@ class ActorSystem:
         return None if cell is None else grow(cell, limit)
 
     def events(self, limit: int = 1_000) -> Feed:
-        """Return the stream of state changes from now on: `with system.events() as changes: async for ...`."""
+        """Return the stream of state changes: `with system.events() as changes: async for ...`."""
         return Feed(self, limit)
 
     def announce(self, cell: Cell) -> None:
@@ -275,7 +276,7 @@ class ActorSystem:
             mailbox.put_late(item)
 
 
-def _cell(ref: ActorRef[Any]) -> Cell:
+def _cell(ref: ActorRef) -> Cell:
     return ref._cell  # noqa: SLF001 the two faces of one thing
 
 
