@@ -7,6 +7,7 @@ connection's business (`connection.py`), and what the values mean is the handler
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from hivemind.errors import BodyTooLarge, InvalidFields, InvalidRequest, UnsupportedMediaType
@@ -23,8 +24,8 @@ _JSON_TYPES = ("application/json", "text/json")
 _MAX_FIELDS = 20
 
 
-class Disconnected(Exception):
-    """The client left before its request was whole; there is nobody to answer."""
+class Disconnected(ConnectionError):
+    """The client left: there is nobody to answer."""
 
 
 async def read(receive: Receive, content_length: bytes | None, limit: int) -> bytes:
@@ -69,7 +70,12 @@ def parse(model: type[Model], body: bytes, content_type: str | None = "applicati
     check_type(content_type)
     check_text(body)
     try:
-        return model.model_validate_json(body)
+        # orjson and not pydantic's own parser, which takes NaN, Infinity and 1e999 for numbers.
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The request body is not JSON: {error}") from None
+    try:
+        return model.model_validate(value)
     except ValidationError as error:
         raise _kindly(error) from None
 
@@ -137,9 +143,6 @@ def _escapes_nul(body: bytes) -> bool:
 
 def _kindly(error: ValidationError) -> InvalidRequest:
     mistakes = error.errors(include_url=False, include_context=False, include_input=False)
-    first = mistakes[0]
-    if first["type"] == "json_invalid":
-        return InvalidRequest(f"The request body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}")
     fields = tuple((_place(mistake["loc"]), mistake["msg"]) for mistake in mistakes[:_MAX_FIELDS])
     if fields[0][0] == "":
         return InvalidRequest("The request body has to be a JSON object")

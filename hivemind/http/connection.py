@@ -4,6 +4,7 @@ Stands where hypercorn's `TCPServer` and `TaskGroup` stand, whose shielded sends
 or end the whole process. Accepting, the cap and the drain of all connections are `server.py`'s.
 """
 
+import contextlib
 import logging
 import math
 from collections import deque
@@ -18,8 +19,11 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from hivemind.http.bodies import Disconnected
 from hivemind.http.protocol import Protocol
 from hivemind.settings import ServerSettings
+
+Send = Callable[[Any], Awaitable[None]]
 
 MAX_RECEIVE = 65_536
 MAX_WAITING_MESSAGES = 10
@@ -43,6 +47,7 @@ class Connection:
         self._app, self._config, self._context = app, config, context
         self._stream, self._settings = stream, settings
         self._send_lock = trio.Lock()
+        self._serving = trio.CancelScope()
         self._reading = trio.CancelScope()
         self._closed = self._left = False
         self._heard_at = self.idle_since = trio.current_time()
@@ -73,14 +78,16 @@ class Connection:
                     server,
                     self._protocol_send,
                 )
-                await self._read()
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            log.debug("connection ended: %r", error)
-        except Exception:
+                with self._serving:
+                    await self._read()
+                await self._protocol.handle(Closed())
+            with trio.move_on_after(LINGER_SECONDS):
+                await self._linger()
+        except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as gone:
+            log.debug("connection ended: %r", gone.exceptions)
+        except* Exception:
             log.info("connection ended", exc_info=True)
         finally:
-            with trio.move_on_after(LINGER_SECONDS, shield=True):
-                await self._linger()
             await trio.aclose_forcefully(self._stream)
 
     async def drain(self) -> None:
@@ -96,11 +103,15 @@ class Connection:
 
     async def _read(self) -> None:
         protocol = self._protocol
-        while not self._closed:
-            with trio.CancelScope(deadline=self._read_deadline()) as self._reading:
+        while True:
+            data: bytes | bytearray = b""
+            with (
+                trio.CancelScope(deadline=self._read_deadline()) as self._reading,
+                contextlib.suppress(trio.BrokenResourceError),
+            ):
                 data = await self._stream.receive_some(MAX_RECEIVE)
             if self._reading.cancelled_caught:
-                if self._closed or not await self._still_wanted():
+                if not await self._still_wanted():
                     break
                 continue
             self._heard_at = trio.current_time()
@@ -113,7 +124,6 @@ class Connection:
                 if protocol.receiving
                 else math.inf
             )
-        await protocol.handle(Closed())
 
     def _read_deadline(self) -> float:
         if self._request_due != math.inf:
@@ -150,8 +160,6 @@ class Connection:
 
     async def _write(self, data: bytes) -> None:
         if self._closed:
-            # The application may not have heard yet, and a loop that only sends would never let it.
-            await trio.lowlevel.checkpoint()
             return
         sent = False
         try:
@@ -169,7 +177,7 @@ class Connection:
 
     def _close(self) -> None:
         self._closed = True
-        self._reading.cancel()
+        self._serving.cancel()
 
     async def _linger(self) -> None:
         """Let a client that is still sending read our answer: a socket closed over unread data is reset."""
@@ -188,7 +196,15 @@ class Connection:
     ) -> Callable[[Any], Awaitable[None]]:
         """Start the application on one request; gives the protocol what it puts messages in with."""
         inbox = Inbox()
-        self._nursery.start_soon(self._run_app, app, scope, inbox, send)
+
+        async def send_if_open(message: Any) -> None:
+            if self._closed:
+                # A loop that only sends would otherwise never let anybody else run.
+                await trio.lowlevel.checkpoint()
+                raise Disconnected
+            await send(message)
+
+        self._nursery.start_soon(self._run_app, app, scope, inbox, send_if_open, send)
         return inbox.put
 
     def spawn(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
@@ -196,14 +212,16 @@ class Connection:
         self._nursery.start_soon(task, *args)
 
     async def _run_app(
-        self, app: Any, scope: Any, inbox: "Inbox", send: Callable[[Any], Awaitable[None]]
+        self, app: Any, scope: Any, inbox: "Inbox", send: Send, ended: Callable[[None], Awaitable[None]]
     ) -> None:
         try:
             await app(scope, inbox.get, send, None, None)
-        except Exception:
+        except* Disconnected:
+            log.debug("%s was left by its client", scope["path"])
+        except* Exception:
             log.exception("the application failed on %s", scope["path"])
         inbox.close()
-        await send(None)
+        await ended(None)
 
 
 class Inbox:

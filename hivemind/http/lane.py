@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hivemind.errors import MethodNotAllowed
+from hivemind.errors import MethodNotAllowed, NotFound
 from hivemind.http import bodies, problems
 from hivemind.http.paths import Paths
 from hivemind.http.request import EventStream, Reply, Request
@@ -82,10 +82,13 @@ class Lane:
 
         found = self._paths.find(scope["path"])
         try:
-            if found is None:
+            if found is not None:
+                reply = await self._answer(scope, receive, *found)
+            elif scope["path"].startswith("/"):
                 await self._app(scope, _Capped(scope, receive, self._max_body_bytes).receive, sending)
                 return
-            reply = await self._answer(scope, receive, *found)
+            else:  # `*`, a proxy's form or nothing at all: Quart fails on some of these
+                reply = Reply(*problems.answer(NotFound()))
             if isinstance(reply, EventStream):
                 await Pump(reply, receive, sending).run()
                 return
@@ -126,16 +129,15 @@ class Lane:
         handler, params = found
         await receive()  # websocket.connect, which says nothing
         socket = WebSocket(receive, send)
-        error: Exception | None = None
+        failure: Exception | None = None
         try:
             await handler(_request(scope, "GET", params), socket)
-        except WebSocketClosed:
-            pass
-        except Exception as raised:  # noqa: BLE001 - it is told and logged by _log, or is ours
-            if not (isinstance(raised, BaseExceptionGroup) and _only_closed(raised)):
-                error = raised
-                _log(scope, raised)
-        await socket.finish(error)
+        except* WebSocketClosed:
+            log.debug("%s was left by its client", scope["path"])
+        except* Exception as errors:  # noqa: BLE001 - logged and told to the client
+            failure = errors
+            _log(scope, errors)
+        await socket.finish(failure)
 
 
 class _Capped:
@@ -180,8 +182,3 @@ def _log(scope: Scope, error: Exception) -> None:
 def _told(scope: Scope, error: Exception) -> Reply:
     _log(scope, error)
     return Reply(*problems.answer(error))
-
-
-def _only_closed(group: BaseExceptionGroup[BaseException]) -> bool:
-    _, rest = group.split(WebSocketClosed)
-    return rest is None

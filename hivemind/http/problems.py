@@ -55,6 +55,7 @@ _BY_STATUS: dict[int, tuple[str, str]] = {
     431: ("headers_too_large", "The request's headers are larger than this server reads"),
     501: ("not_implemented", "The request uses a transfer coding that this server does not know"),
     503: (errors.Overloaded.code, "The server has more work than it can take: try again later"),
+    505: ("version_not_supported", "This server speaks HTTP/1.1"),
 }
 
 

@@ -14,7 +14,7 @@ from hypercorn.protocol import events as wire
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
-from hypercorn.typing import WebsocketAcceptEvent
+from hypercorn.typing import ASGISendEvent, WebsocketAcceptEvent
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
@@ -28,6 +28,7 @@ class SocketStream(WSStream):
     """A WebSocket whose peer breaks a rule is told the code and closed, and nothing more of it is kept."""
 
     _early = b""
+    _refused = False
 
     async def handle(self, event: wire.Event) -> None:
         """Take what the client sent; what comes before the handler accepted waits for that."""
@@ -38,6 +39,11 @@ class SocketStream(WSStream):
         else:
             self._early += event.data
 
+    async def app_send(self, message: ASGISendEvent | None) -> None:
+        """Take what the application sends; after a refusal nothing is left to say."""
+        if not self._refused:
+            await super().app_send(message)
+
     async def _accept(self, message: WebsocketAcceptEvent) -> None:
         await super()._accept(message)
         if self._early:
@@ -46,6 +52,7 @@ class SocketStream(WSStream):
             await self._handle_events()
 
     async def _send_error_response(self, status_code: int) -> None:
+        self._refused = True
         await super()._send_error_response(status_code)
         await self.send(wire.StreamClosed(stream_id=self.stream_id))
 
@@ -160,6 +167,9 @@ class Protocol(H11Protocol):
         """Never leave HTTP/1.1: stock hypercorn would change to HTTP/2 on request."""
 
     async def _create_stream(self, request: h11.Request) -> None:
+        if not request.http_version.startswith(b"1."):
+            await self.refuse(505)
+            return
         headers = list(request.headers)
         upgrade = connection = b""
         for name, value in headers:

@@ -51,7 +51,8 @@ class Pump:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, nursery.cancel_scope)
                 nursery.start_soon(self._pull)
-                await self._push()
+                with contextlib.suppress(bodies.Disconnected):
+                    await self._push()
                 nursery.cancel_scope.cancel()
         except Exception as error:
             if not self._started:

@@ -11,8 +11,7 @@ import orjson
 from hivemind.http import bodies, problems
 from hivemind.http.streams import Send
 
-NORMAL, GOING_AWAY, UNSUPPORTED, INTERNAL = 1000, 1001, 1003, 1011
-REFUSED = 1008
+NORMAL, GOING_AWAY, UNSUPPORTED, ABNORMAL, REFUSED, INTERNAL = 1000, 1001, 1003, 1006, 1008, 1011
 
 
 class WebSocketClosed(Exception):
@@ -66,7 +65,11 @@ class WebSocket:
         await self.accept()
         if self._gone:
             raise WebSocketClosed(self._over or NORMAL)
-        await self._send({"type": "websocket.send", "text": text})
+        try:
+            await self._send({"type": "websocket.send", "text": text})
+        except bodies.Disconnected:
+            self._gone, self._over = True, ABNORMAL
+            raise WebSocketClosed(ABNORMAL) from None
 
     async def send_json(self, value: object) -> None:
         """Send the JSON of a value."""
