@@ -1,0 +1,119 @@
+"""The command line: `hivemind VERB`. A module per verb, loaded only when its verb is used.
+
+An expected error is told in two lines, what happened and what to do next, and ends with exit code 1 (2 when
+the command or the configuration is wrong). Anything else is a defect and keeps its traceback.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple, NoReturn
+
+import click
+
+from hivemind import __version__
+from hivemind.errors import ConfigError, HivemindError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+class Verb(NamedTuple):
+    """Where a command lives and what the list of commands says of it."""
+
+    module: str
+    name: str
+    help: str
+
+
+VERBS = {
+    "serve": Verb("hivemind.cli.serve", "serve", "Start the server."),
+    "migrate": Verb("hivemind.cli.migrate", "migrate", "Bring the database to this release."),
+    "chat": Verb("hivemind.cli.chat", "chat", "Talk to an agent in the terminal."),
+    "actors": Verb("hivemind.cli.actors", "actors", "Show the live tree of actors."),
+    "config": Verb("hivemind.cli.config", "config", "Show the settings and where they come from."),
+    "doctor": Verb("hivemind.cli.doctor", "doctor", "Check this installation and say how to mend it."),
+    "guards": Verb("hivemind.cli.guards", "guards", "Run the guards over texts."),
+}
+
+
+class Verbs(click.Group):
+    """Knows its commands by name alone, so that `--help` imports none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs in the order in which a newcomer needs them."""
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the one command that is wanted."""
+        del ctx
+        verb = VERBS.get(cmd_name)
+        if verb is None:
+            return None
+        command: click.Command = getattr(importlib.import_module(verb.module), verb.name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without loading them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.help) for name, verb in VERBS.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hivemind")
+def hivemind() -> None:
+    """A self-hosted, supervised, governed server for LLM agents."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run one command and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        result: Any = hivemind.main(arguments, prog_name="hivemind", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has gone; nothing may be flushed at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except HivemindError as error:
+        return tell([error])
+    except BaseExceptionGroup as group:
+        errors = list(_leaves(group))
+        if all(isinstance(error, KeyboardInterrupt) for error in errors):
+            return EXIT_INTERRUPTED
+        expected = [error for error in errors if isinstance(error, HivemindError)]
+        if len(expected) < len(errors):
+            raise
+        return tell(expected)
+    return result if isinstance(result, int) else 0
+
+
+def tell(errors: list[HivemindError]) -> int:
+    """Say what happened and what to do next, and return the exit code."""
+    for error in errors:
+        click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
+        if error.remedy:
+            click.echo(f" next: {error.remedy}", err=True)
+        elif error.retry_after_seconds is not None:
+            click.echo(f" next: try again in {error.retry_after_seconds:.0f} s", err=True)
+    return EXIT_USAGE if any(isinstance(error, ConfigError) for error in errors) else EXIT_FAILED
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
