@@ -14,7 +14,7 @@ import trio
 from hivemind.errors import ProviderUnavailable
 from hivemind.providers.base import Provider, ProviderEvent, ProviderRequest
 from hivemind.providers.failures import CallFailed
-from hivemind.providers.patience import Again, Breaker, Patience, decide, is_outage, resting
+from hivemind.providers.patience import Again, Breaker, GiveUp, Patience, decide, is_outage, resting
 
 PING_SECONDS = 10.0
 
@@ -61,10 +61,8 @@ class Calls:
 
     async def ping(self) -> None:
         """One try in time, past pacing and breaker; what it finds counts for the breaker all the same."""
-        now = trio.current_time()
-        deadline = now + min(self.patience.timeout_seconds, PING_SECONDS)
         failure = CallFailed("late", "no answer to a ping")
-        with trio.move_on_at(deadline):
+        with trio.move_on_after(min(self.patience.timeout_seconds, PING_SECONDS)):
             try:
                 await self._provider.ping()
             except CallFailed as error:
@@ -72,7 +70,9 @@ class Calls:
             else:
                 self._breaker = self._breaker.succeeded()
                 return
-        self._judge(failure, self.patience.max_retries + 1, started=False, deadline=deadline)
+        verdict = self._judge(failure, 1, started=False, left_seconds=0)
+        assert isinstance(verdict, GiveUp)
+        raise verdict.error from failure
 
     async def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Ask for one answer, with as many tries as patience allows."""
@@ -96,14 +96,14 @@ class Calls:
                             yield event
                 except CallFailed as failure:
                     probe = False
-                    wait = self._judge(failure, tries, started=started, deadline=deadline)
+                    left = deadline - trio.current_time()
+                    verdict = self._judge(failure, tries, started=started, left_seconds=left)
+                    await self._wait_or_raise(failure, tries, verdict)
                 else:
                     return
                 finally:
                     if probe:
                         self._breaker = self._breaker.abandoned()
-                self._retries += 1
-                await trio.sleep(wait)
         finally:
             self._in_flight -= 1
 
@@ -145,26 +145,33 @@ class Calls:
             self._failures += 1
             raise resting(wait)
 
-    def _judge(self, failure: CallFailed, tries: int, *, started: bool, deadline: float) -> float:
-        """Count a failed try; return how long to wait for the next or raise what the caller is told."""
-        now = trio.current_time()
+    def _judge(
+        self, failure: CallFailed, tries: int, *, started: bool, left_seconds: float
+    ) -> Again | GiveUp:
+        """Count a failed try and decide what comes of it."""
         self._last_error = str(failure)
         if is_outage(failure):
-            self._breaker = self._breaker.failed(now, self.patience)
+            self._breaker = self._breaker.failed(trio.current_time(), self.patience)
         else:
             self._breaker = self._breaker.succeeded()
         verdict = decide(
             failure,
             tries=tries,
             started=started,
-            left_seconds=deadline - now,
+            left_seconds=left_seconds,
             jitter=self._jitter(),
             patience=self.patience,
         )
-        facts = {"provider": self.name, "error": str(failure), "tries": tries}
         if isinstance(verdict, Again):
-            _log.info("model call failed, trying again in %.1f s", verdict.seconds, extra=facts)
-            return verdict.seconds
-        self._failures += 1
-        _log.warning("model call failed: %s", verdict.error.message, extra=facts)
-        raise verdict.error from failure
+            self._retries += 1
+        else:
+            self._failures += 1
+        return verdict
+
+    async def _wait_or_raise(self, failure: CallFailed, tries: int, verdict: Again | GiveUp) -> None:
+        facts = {"provider": self.name, "error": str(failure), "tries": tries}
+        if isinstance(verdict, GiveUp):
+            _log.warning("model call failed: %s", verdict.error.message, extra=facts)
+            raise verdict.error from failure
+        _log.info("model call failed, trying again in %.1f s", verdict.seconds, extra=facts)
+        await trio.sleep(verdict.seconds)

@@ -22,22 +22,15 @@ class PingCheck:
     remedy: str | None = None
 
 
-async def check(provider: Provider) -> PingCheck:
-    """Ping once and say what was found."""
+async def ping_at_start(provider: Provider) -> PingCheck:
+    """Ping once and put a failure into the log, in the words that operators' runbooks look for."""
     try:
         await provider.ping()
     except ProviderError as error:
-        return PingCheck("degraded", error.message, error.remedy)
-    return PingCheck("ok")
-
-
-async def ping_at_start(provider: Provider) -> PingCheck:
-    """Ping once and put a failure into the log, in the words that operators' runbooks look for."""
-    found = await check(provider)
-    if found.status != "ok":
         _log.warning(
             "LLM startup ping FAILED; public chat and the agents' tool-call loop are degraded. "
             "Fix the HIVEMIND_LLM_* variables and restart",
-            extra={"provider": provider.name, "error": found.message},
+            extra={"provider": provider.name, "error": str(error.__cause__ or error)},
         )
-    return found
+        return PingCheck("degraded", error.message, error.remedy)
+    return PingCheck("ok")
