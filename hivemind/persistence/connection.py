@@ -34,6 +34,9 @@ Params = Sequence[object] | Mapping[str, object]
 CLEANUP_SECONDS = 5.0
 """How long a cancelled task may go on to leave its connection in a known state."""
 
+FIRST_PATIENCE_SECONDS = 0.05
+"""How long an answer is waited for before the query is cancelled again."""
+
 BUSY_SECONDS = 0.005
 """How long one connection is served without giving way to other tasks."""
 
@@ -192,8 +195,7 @@ class Connection(psycopg.AsyncConnection[Row]):
         deadline = trio.current_time() + CLEANUP_SECONDS
         with trio.CancelScope(shield=True, deadline=deadline) as cleanup:
             try:
-                await self.cancel_safe()
-                await self._drive(gen)
+                await self._cancel_until_answered(gen)
             except errors.QueryCanceled:
                 pass
             except (psycopg.Error, trio.TooSlowError):
@@ -201,8 +203,20 @@ class Connection(psycopg.AsyncConnection[Row]):
             except BaseException:
                 self.pgconn.finish()
                 raise
-        if cleanup.cancelled_caught:
+        # A COPY that was cancelled while it began has been answered and is still open.
+        in_copy = self.pgconn.transaction_status == _ACTIVE and not self.pgconn.pipeline_status
+        if cleanup.cancelled_caught or in_copy:
             self.pgconn.finish()
+
+    async def _cancel_until_answered(self, gen: PQGen[Any]) -> None:
+        """Cancel again while no answer comes: a request that overtakes its query cancels nothing."""
+        patience = FIRST_PATIENCE_SECONDS
+        while True:
+            await self.cancel_safe()
+            with trio.move_on_after(patience):
+                await self._drive(gen)
+                return
+            patience *= 2
 
     async def _drive(self, gen: PQGen[T]) -> T:
         busy_since = 0.0

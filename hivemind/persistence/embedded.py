@@ -6,6 +6,7 @@ was killed; the next one adopts it. Where it lives, which binaries run and as wh
 """
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -163,9 +164,7 @@ class EmbeddedPostgres:
     async def _answers(self, where: str) -> bool:
         """Wait until the server answers (true) or is gone (false)."""
         while True:
-            if self._child is not None and self._child.poll() is not None:
-                return False
-            if self._child is None and not _exists(self._pid):
+            if self._is_gone():
                 return False
             try:
                 connection = await _connect(where)
@@ -203,6 +202,16 @@ class EmbeddedPostgres:
         if self._pidfd is not None:
             os.close(self._pidfd)
         self._pid = self._pidfd = None
+
+    def _is_gone(self) -> bool:
+        """Tell whether the process has ended, also where nobody has reaped it yet."""
+        if self._child is not None and self._child.poll() is not None:
+            return True
+        if self._pidfd is None:
+            return True
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        return bool(poll.poll(0))
 
     def _signal(self, number: signal.Signals) -> bool:
         """Send a signal to the server; false when it is gone. Never reaches a stranger with its number."""

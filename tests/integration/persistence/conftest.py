@@ -1,0 +1,16 @@
+"""A place for servers that a test starts itself."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def folder():
+    """A folder that the account which root runs Postgres as can enter."""
+    path = Path(tempfile.mkdtemp(prefix="hivemind-test-"))
+    path.chmod(0o755)
+    yield path / "postgres"
+    shutil.rmtree(path)
