@@ -134,12 +134,15 @@ class Dispatcher:
             mailbox.release()
         if mailbox.state != RUNNING:
             return
-        if mailbox.queue or mailbox.signal & ~SUSPEND:
+        signal = mailbox.signal
+        if signal & ~SUSPEND or (mailbox.queue and not signal):
             mailbox.state = QUEUED
             self._run_queue.append(mailbox)
+        elif signal:
+            mailbox.state = HELD
         else:
             mailbox.queue = None
-            mailbox.state = HELD if mailbox.signal else IDLE
+            mailbox.state = IDLE
 
     @types.coroutine
     def _attend(  # noqa: C901 one coroutine driven by hand

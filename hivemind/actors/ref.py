@@ -97,7 +97,7 @@ class ActorRef(pykka.ActorRef[Any]):
         return StopFlag(self._cell)
 
     @property
-    def _actor_weakref(self) -> Any:
+    def _actor_weakref(self) -> Any:  # type: ignore[override]
         return lambda: self._cell.actor
 
     def __str__(self) -> str:

@@ -11,7 +11,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from threading import get_ident
 from types import TracebackType
@@ -81,7 +80,7 @@ class ActorSystem:
         self.root_error: BaseException | None = None
         self._serial = itertools.count(1)
         self._posted: deque[tuple[Mailbox, Any]] = deque()
-        self._nursery_context: AbstractAsyncContextManager[trio.Nursery]
+        self._fault: BaseException | None = None
 
     async def __aenter__(self) -> Self:
         registry.install()
@@ -93,24 +92,50 @@ class ActorSystem:
         self._started = self.now()
         self._context = _current.set(self)
         _entered.append(self)
-        self._nursery_context = trio.open_nursery()
-        self.nursery = await self._nursery_context.__aenter__()
-        self.nursery.start_soon(self.timers.run, name="actor timers")
+        self._body = trio.CancelScope()
+        self._body.__enter__()
+        self._over = trio.Event()
+        ready = trio.Event()
+        # A task outside the caller's scopes: cancelling the body must not cancel the actors, which are
+        # stopped in order afterwards. Trio also keeps Ctrl-C out of such a task and gives it to the body.
+        context = contextvars.copy_context()
+        trio.lowlevel.spawn_system_task(self._run, ready, name="actor system", context=context)
+        with trio.CancelScope(shield=True):
+            await ready.wait()
         return self
+
+    async def _run(self, ready: trio.Event) -> None:
+        try:
+            async with trio.open_nursery() as self.nursery:
+                self.nursery.start_soon(self.timers.run, name="actor timers")
+                ready.set()
+                await trio.sleep_forever()
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # noqa: BLE001 raised again by __aexit__
+            # Nothing but a KeyboardInterrupt or a defect of the runtime gets here.
+            lone = isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1
+            self._fault = error.exceptions[0] if lone else error  # type: ignore[attr-defined]
+            self._body.cancel()
+        finally:
+            self._over.set()
 
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool | None:
+    ) -> bool:
         try:
-            if not isinstance(error, KeyboardInterrupt):
-                with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as stopping:
+                    stopping.start_soon(self._give_up_stopping, stopping.cancel_scope)
                     await self._stop_all()
-            self.nursery.cancel_scope.cancel()
-            swallowed = await self._nursery_context.__aexit__(kind, error, traceback)
+                    stopping.cancel_scope.cancel()
+                self.nursery.cancel_scope.cancel()
+                await self._over.wait()
         finally:
+            swallowed = bool(self._body.__exit__(kind, error, traceback))
             for cell in list(self.cells.values()):
                 if cell.actor is not None:
                     cell.finish(KILLED)
@@ -119,9 +144,15 @@ class ActorSystem:
             registry.systems.discard(self)
             _entered.remove(self)
             _current.reset(self._context)
+        if self._fault is not None:
+            raise self._fault
         if self.root_error is not None and (error is None or swallowed):
             raise Escalated("the root supervisor gave up") from self.root_error
         return swallowed
+
+    async def _give_up_stopping(self, scope: trio.CancelScope) -> None:
+        await self._over.wait()
+        scope.cancel()
 
     async def _stop_all(self) -> None:
         """Stop unsupervised actors, the last started first, then the tree."""
@@ -170,7 +201,7 @@ class ActorSystem:
         """End the system when the root failed: there is nobody above it to decide."""
         if exit.abnormal:
             self.root_error = exit.error or RuntimeError(f"the root supervisor ended: {exit.reason}")
-            self.nursery.cancel_scope.cancel()
+            self._body.cancel()
 
     # -- names
 
