@@ -6,6 +6,7 @@ What is said over a connection, when to give up and when to ask again is the cal
 """
 
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ class Target:
     """A URL taken apart once, so that no call does it again."""
 
     url: httpcore2.URL
+    origin: httpcore2.Origin
     host: bytes
+    site: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -54,7 +57,7 @@ class Target:
         url = httpcore2.URL(scheme=parts.scheme, host=parts.hostname, port=port, target=path)
         name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         host = name if port in (None, _PORTS[parts.scheme]) else f"{name}:{port}"
-        return cls(url, host.encode())
+        return cls(url, url.origin, host.encode(), str(url.origin))
 
 
 class Reply:
@@ -93,31 +96,27 @@ class Reply:
                 pass
 
     async def close(self) -> None:
-        """Give the connection back, or close it when the body was not read to its end."""
-        # Must not be cut short by the very cancellation that ended the call.
-        with trio.CancelScope(shield=True):
-            await self._body.aclose()
-            await self._response.aclose()
+        """End the reply; unless its body was read to the end, its connection closes."""
+        await self._body.aclose()
+        await self._response.aclose()
 
 
 class HttpClient:
-    """A pool of at most `max_connections`; a call that ends in any way gives its place back.
+    """At most `max_connections` to one origin; a call that ends in any way gives its place back.
 
     There are no read or write timeouts: the caller's cancel scope ends a call, and ending it closes the
-    connection unless the reply had been read to its end.
+    connection unless the reply had been read to its end. Idle connections wait on a stack, the latest on
+    top: the engine's own pool asks the kernel about every one of them, twice a call.
     """
 
     def __init__(
         self, *, max_connections: int = 256, connect_seconds: float = 10, pool_seconds: float = 10
     ) -> None:
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=trusted(),
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=_KEEPALIVE_SECONDS,
-        )
         self._max_connections = max_connections
-        self._extensions = {"timeout": {"connect": connect_seconds, "pool": pool_seconds}}
+        self._pool_seconds = pool_seconds
+        self._extensions = {"timeout": {"connect": connect_seconds}}
+        self._places = trio.Semaphore(max_connections)
+        self._idle: dict[str, deque[httpcore2.AsyncHTTPConnection]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -128,8 +127,10 @@ class HttpClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._pool.aclose()
+        """Close every idle connection; those in use end with their calls."""
+        for idle in self._idle.values():
+            while idle:
+                await _close(idle.pop())
 
     @asynccontextmanager
     async def call(
@@ -142,24 +143,70 @@ class HttpClient:
         request = httpcore2.Request(
             method, target.url, headers=lines, content=body, extensions=self._extensions
         )
+        await self._take_place()
         try:
-            response = await self._pool.handle_async_request(request)
-        except httpcore2.PoolTimeout as error:
-            raise Unreachable(f"all {self._max_connections} connections are in use") from error
-        except httpcore2.ConnectTimeout as error:
-            raise Unreachable("connecting took too long") from error
-        except (httpcore2.NetworkError, httpcore2.ProtocolError, ssl.SSLError) as error:
-            raise Unreachable(_say(error, "no connection")) from error
-        reply = Reply(response)
-        try:
-            yield reply
+            async with self._connection(target) as connection:
+                reply = Reply(await _send(connection, request))
+                try:
+                    yield reply
+                finally:
+                    # Must not be cut short by the very cancellation that ended the call.
+                    with trio.CancelScope(shield=True):
+                        await reply.close()
         finally:
-            await reply.close()
+            self._places.release()
 
     def facts(self) -> dict[str, object]:
         """How many connections there are and how many of them are in use."""
-        connections = self._pool.connections
-        return {"connections": len(connections), "in_use": sum(not c.is_idle() for c in connections)}
+        in_use = self._max_connections - self._places.value
+        return {"connections": in_use + sum(map(len, self._idle.values())), "in_use": in_use}
+
+    async def _take_place(self) -> None:
+        try:
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            with trio.move_on_after(self._pool_seconds) as scope:
+                await self._places.acquire()
+            if scope.cancelled_caught:
+                raise Unreachable(f"all {self._max_connections} connections are in use") from None
+
+    @asynccontextmanager
+    async def _connection(self, target: Target) -> AsyncIterator[httpcore2.AsyncHTTPConnection]:
+        idle = self._idle.setdefault(target.site, deque())
+        connection = None
+        while idle and connection is None:
+            connection = idle.pop()
+            if connection.has_expired():
+                await _close(connection)
+                connection = None
+        if connection is None:
+            connection = httpcore2.AsyncHTTPConnection(
+                target.origin, ssl_context=trusted(), keepalive_expiry=_KEEPALIVE_SECONDS
+            )
+        try:
+            yield connection
+        finally:
+            if connection.is_idle() and not connection.is_closed():
+                idle.append(connection)
+            else:
+                await _close(connection)
+            # The oldest are at the bottom, out of sight of calls: one look a call keeps them from piling up.
+            if len(idle) > 1 and idle[0].has_expired():
+                await _close(idle.popleft())
+
+
+async def _send(connection: httpcore2.AsyncHTTPConnection, request: httpcore2.Request) -> httpcore2.Response:
+    try:
+        return await connection.handle_async_request(request)
+    except httpcore2.ConnectTimeout as error:
+        raise Unreachable("connecting took too long") from error
+    except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+        raise Unreachable(_say(error, "no connection")) from error
+
+
+async def _close(connection: httpcore2.AsyncHTTPConnection) -> None:
+    with trio.CancelScope(shield=True):
+        await connection.aclose()
 
 
 def _say(error: Exception, fallback: str) -> str:

@@ -26,7 +26,7 @@ STOP_SECONDS = 3.0
 LOG_BYTES = 2_000
 
 # Where a request does not say otherwise. A model this small needs its likeliest words: warmer, or with a
-# plain repeat penalty, it loses the capital of France. `dry` keeps it out of the loops this would lead it into.
+# plain repeat penalty, it loses the capital of France. `dry` keeps it out of the loops that follow.
 SAMPLING: dict[str, float | int] = {
     "temp": 0.0,
     "dry_multiplier": 0.8,

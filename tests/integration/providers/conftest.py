@@ -1,5 +1,6 @@
 """A server on a real socket that says exactly the bytes it is given."""
 
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -21,9 +22,17 @@ class Upstream:
     connections: int = 0
     eof_seen: trio.Event = field(default_factory=trio.Event)
     hanging: trio.Event = field(default_factory=trio.Event)
+    closed: dict = field(default_factory=lambda: defaultdict(trio.Event))
 
     async def handle(self, stream):
+        number = self.connections
         self.connections += 1
+        try:
+            await self._serve(stream)
+        finally:
+            self.closed[number].set()
+
+    async def _serve(self, stream):
         data = b""
         async with stream:
             while True:

@@ -126,6 +126,19 @@ def test_a_good_answer_and_the_connection_is_kept(upstream, wire):
     run(upstream, [good(wire, upstream)], body)
 
 
+def test_a_connection_that_the_server_closed_while_idle_is_not_used_again(upstream, wire):
+    async def body(server, http):
+        c = calls(wire, server, http)
+        for n in range(3):
+            assert TextDelta("lo") in await collect(c)
+            await server.closed[n].wait()
+        assert server.connections == 3
+        assert c.facts()["retries"] == 0
+        assert http.facts()["in_use"] == 0
+
+    run(upstream, [[*good(wire, upstream), upstream.CUT]], body)
+
+
 def test_429_with_retry_after_then_529_then_good(upstream, wire):
     scripts = [
         [upstream.response(429, b'{"error":{"message":"slow"}}', b"Retry-After: 0")],
