@@ -71,7 +71,7 @@ class Connection:
                     ASGIWrapper(self._app),
                     self._config,
                     self._context,
-                    self,  # type: ignore[arg-type] # the two methods of a task group that the protocol uses
+                    self,  # has the two methods of a task group that the protocol uses
                     ConnectionState({}),
                     False,
                     client,

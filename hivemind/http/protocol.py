@@ -93,10 +93,31 @@ class SocketStream(WSStream):
             await self._send_wsproto_event(Ping())
 
 
+class Wire(h11.Connection):
+    """Once a client asked for the end, what else it sends is neither kept nor held against its request."""
+
+    def receive_data(self, data: bytes) -> None:
+        """Take what the client sent."""
+        if self.their_state is not h11.MUST_CLOSE or not data:
+            super().receive_data(data)
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """What is next of what the client sent."""
+        if self.their_state is h11.MUST_CLOSE:
+            return h11.NEED_DATA
+        return super().next_event()
+
+
 class Protocol(H11Protocol):
     """One connection's requests, one after the other; every refusal carries the envelope."""
 
     _head = b""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.connection = LastRequest(
+            h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
+        )
 
     @property
     def socket(self) -> SocketStream | None:

@@ -174,7 +174,20 @@ def test_data_after_a_request_that_closes_is_never_served(with_server):
         await peer.say(
             b"GET /hello HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\nGET /hello HTTP/1.1\r\nhost: a\r\n\r\n"
         )
-        assert (await peer.reply())[0] in (200, 400)
+        assert (await peer.reply())[0] == 200
+        assert await peer.hear() == b""
+
+    with_server(test)
+
+
+def test_data_after_a_request_that_closes_does_not_spoil_its_reply(with_server):
+    async def test(site):
+        peer = await site.dial()
+        await peer.say(b"GET /held HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\nrubbish")
+        await site.until(lambda: site.app.waiting == 1)
+        await peer.say(b"more rubbish\r\n\r\n" * 1000)
+        site.app.held.set()
+        assert (await peer.reply())[0] == 200
         assert await peer.hear() == b""
 
     with_server(test)
