@@ -115,9 +115,7 @@ class Protocol(H11Protocol):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.connection = LastRequest(
-            h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size
-        )
+        self.connection = Wire(h11.SERVER, self.config.h11_max_incomplete_size)
 
     @property
     def socket(self) -> SocketStream | None:
