@@ -39,10 +39,10 @@ class Refs:
             yield from [cell.ref for cell in list(system.cells.values()) if not cell.closed]
 
     def __getitem__(self, item: Any) -> Any:
-        return list(self)[item]
+        return list(iter(self))[item]
 
     def __len__(self) -> int:
-        return len(list(self))
+        return sum(1 for _ in self)
 
 
 def install() -> None:

@@ -238,6 +238,7 @@ class ActorSystem:
             cell.policy = policies.of(cell.cls.kind, cell.address, cell.asked)
             cell.mailbox.limit = cell.policy.mailbox_limit or UNBOUNDED
             cell.mailbox.release()
+        for cell in list(self.cells.values()):
             if isinstance(cell.actor, RowSupervisor):
                 cell.actor.policy_changed()
 
