@@ -8,7 +8,6 @@ Beyond psycopg's public interface it uses the method `wait`, the attribute `lock
 `Ready` and `errors._WaitTimeout`: hence the upper bound on psycopg, and a contract test.
 """
 
-import math
 import select
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -21,10 +20,11 @@ import psycopg
 import trio
 from psycopg import errors, pq
 from psycopg.abc import PQGen
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import dict_row
 from psycopg.types.json import JsonbDumper, set_json_dumps, set_json_loads
 from psycopg.waiting import Ready, Wait
+
+from hivemind.persistence.dial import dial
 
 T = TypeVar("T")
 
@@ -43,9 +43,6 @@ BUSY_SECONDS = 0.005
 _WAIT_READ, _WAIT_WRITE = int(Wait.R), int(Wait.W)
 _READY_READ, _READY_WRITE = int(Ready.R), int(Ready.W)
 _ACTIVE, _IDLE = pq.TransactionStatus.ACTIVE, pq.TransactionStatus.IDLE
-
-# Connecting blocks a thread, for as long as an unreachable host takes: never trio's own threads.
-_connecting = trio.CapacityLimiter(16)
 
 
 class Lock:
@@ -89,19 +86,8 @@ class Connection(psycopg.AsyncConnection[Row]):
 
     @classmethod
     async def open(cls, conninfo: str, *, prepare_threshold: int | None = 5) -> Self:
-        """Connect; `conninfo` is complete (see `complete`).
-
-        libpq's own blocking connect resolves names, tries every host and keeps `connect_timeout`. A
-        cancelled caller does not wait for it: the connection is closed when the thread drops it.
-        """
-        pgconn = await trio.to_thread.run_sync(
-            pq.PGconn.connect, conninfo.encode(), abandon_on_cancel=True, limiter=_connecting
-        )
-        if pgconn.status != pq.ConnStatus.OK:
-            message = pgconn.get_error_message()
-            pgconn.finish()
-            raise errors.OperationalError(message)
-        pgconn.nonblocking = 1
+        """Connect; `conninfo` is complete (see `dial`)."""
+        pgconn = await dial(conninfo)
         self = cls(pgconn)
         self.prepare_threshold = prepare_threshold
         try:
@@ -271,19 +257,3 @@ async def _sleep_until(socket: int, wanted: int) -> int:
         nursery.start_soon(one, trio.lowlevel.wait_readable, _READY_READ)
         nursery.start_soon(one, trio.lowlevel.wait_writable, _READY_WRITE)
     return ready
-
-
-def complete(conninfo: str, *, wait_seconds: float) -> str:
-    """Add what a server needs and the owner's URL leaves open: time limits and signs of life."""
-    connect_timeout = max(2, math.ceil(wait_seconds))
-    defaults: dict[str, str | int] = {
-        "application_name": "hivemind",
-        "client_encoding": "utf8",
-        "connect_timeout": connect_timeout,
-        "keepalives_idle": 30,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 30_000,
-    }
-    given = conninfo_to_dict(conninfo)
-    return make_conninfo(conninfo, **{name: value for name, value in defaults.items() if name not in given})

@@ -14,7 +14,8 @@ import psycopg
 import trio
 
 from hivemind.errors import ConfigError, DatabaseUnavailable
-from hivemind.persistence.connection import Connection, Params, Row, complete
+from hivemind.persistence.connection import Connection, Params, Row
+from hivemind.persistence.dial import complete
 
 FIRST_RETRY_SECONDS = 0.02
 LAST_RETRY_SECONDS = 0.25

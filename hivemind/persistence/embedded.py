@@ -20,7 +20,8 @@ import trio
 
 from hivemind.errors import ConfigError, DatabaseUnavailable
 from hivemind.persistence.binaries import Binaries, find_binaries
-from hivemind.persistence.connection import Connection, complete
+from hivemind.persistence.connection import Connection
+from hivemind.persistence.dial import complete
 from hivemind.persistence.home import ROLE, Home, find_home
 
 START_SECONDS = 60.0

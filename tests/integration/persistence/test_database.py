@@ -272,13 +272,46 @@ def test_a_database_that_is_not_there_is_waited_for_until_the_deadline(tmp_path)
     trio.run(main)
 
 
-def test_a_silent_host_does_not_hold_a_caller_beyond_its_deadline():
+def test_a_silent_host_holds_no_caller_beyond_its_deadline_and_no_other_task_at_all():
+    """libpq's blocking connect held the interpreter's lock until `connect_timeout`: the whole server stood."""
+    turns = 0
+
+    async def count_turns():
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.sleep(0.01)
+
     async def main():
         listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
         port = listener.socket.getsockname()[1]
-        async with listener, Database(f"host=127.0.0.1 port={port} dbname=x", wait_seconds=0.3) as database:
+        url = f"host=localhost port={port} dbname=x"
+        async with listener, Database(url, wait_seconds=0.5) as database, trio.open_nursery() as nursery:
+            nursery.start_soon(count_turns)
             with trio.fail_after(30), pytest.raises(DatabaseUnavailable):
                 await database.fetch_one("select 1")
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+    assert turns > 5
+
+
+def test_the_second_of_two_hosts_is_tried(database_url, tmp_path):
+    given = psycopg.conninfo.conninfo_to_dict(database_url)
+    if not given["host"].startswith("/"):
+        pytest.skip("needs a server on a Unix socket")
+
+    async def main():
+        both = database_url.replace(given["host"], f"{tmp_path},{given['host']}")
+        async with Database(both, wait_seconds=5) as database:
+            assert await database.fetch_one("select 1 as one") == {"one": 1}
+        silent = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
+        port = silent.socket.getsockname()[1]
+        both = psycopg.conninfo.make_conninfo(
+            database_url, host=f"127.0.0.1,{given['host']}", port=f"{port},5432", connect_timeout=1
+        )
+        async with silent, Database(both, wait_seconds=10) as database:
+            assert await database.fetch_one("select 1 as one") == {"one": 1}
 
     trio.run(main)
 

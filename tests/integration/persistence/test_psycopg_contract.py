@@ -9,7 +9,8 @@ import trio.testing
 from psycopg import errors, pq
 from psycopg.waiting import Ready, Wait
 
-from hivemind.persistence.connection import Connection, complete
+from hivemind.persistence.connection import Connection
+from hivemind.persistence.dial import complete
 
 
 @pytest.fixture
