@@ -16,6 +16,7 @@ import trio
 from hivemind.errors import ConfigError, DatabaseUnavailable
 from hivemind.persistence.connection import Connection, Params, Row
 from hivemind.persistence.dial import complete
+from hivemind.persistence.places import Places
 
 FIRST_RETRY_SECONDS = 0.02
 LAST_RETRY_SECONDS = 0.25
@@ -73,7 +74,7 @@ class Database:
         self._wait_seconds = wait_seconds
         self._prepare_threshold = prepare_threshold
         self._max_age_seconds = max_age_seconds
-        self._places = trio.Semaphore(size)
+        self._places = Places(size, wait_seconds)
         self._idle: list[Connection] = []
         self._closed = False
 
@@ -156,16 +157,11 @@ class Database:
     async def _acquire(self, deadline: float) -> Connection:
         if self._closed:
             raise DatabaseUnavailable("the database has been closed")
-        try:
-            self._places.acquire_nowait()
-        except trio.WouldBlock:
-            with trio.move_on_at(deadline) as scope:
-                await self._places.acquire()
-            if scope.cancelled_caught:
-                raise DatabaseUnavailable(
-                    f"none of {self._size} database connections became free in {self._wait_seconds:g} s",
-                    retry_after_seconds=self._wait_seconds,
-                ) from None
+        if not await self._places.take():
+            raise DatabaseUnavailable(
+                f"none of {self._size} database connections became free in {self._wait_seconds:g} s",
+                retry_after_seconds=self._wait_seconds,
+            )
         try:
             while self._idle:
                 connection = self._idle.pop()
@@ -174,7 +170,7 @@ class Database:
                 _discard(connection)
             return await self._open(deadline)
         except BaseException:
-            self._places.release()
+            self._places.give_back()
             raise
 
     async def _open(self, deadline: float) -> Connection:
@@ -198,7 +194,7 @@ class Database:
             self._idle.append(connection)
         else:
             _discard(connection)
-        self._places.release()
+        self._places.give_back()
 
     def _unavailable(self, what: str, error: psycopg.Error | None) -> DatabaseUnavailable:
         because = " ".join(str(error).split()) if error else f"no answer within {self._wait_seconds:g} s"
