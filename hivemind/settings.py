@@ -64,6 +64,9 @@ class DatabaseSettings(Section):
     url: SecretStr | None = Field(None, description="libpq URL; unset starts the embedded Postgres 17")
     pool_size: int = Field(8, gt=0, description="connections held open")
     wait_seconds: Positive = Field(10, description="how long a request waits for the database")
+    prepare_threshold: int = Field(
+        5, ge=0, description="runs before a statement is prepared; 0 (never) behind a transaction pooler"
+    )
 
 
 class LlmSettings(Section):
