@@ -41,6 +41,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path, user: str | None = None) -> None:
         self._folder = folder.absolute()
         self._user = user
+        self._log = folder / "postgres.log"
         self._lock: TextIO | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
@@ -78,7 +79,7 @@ class EmbeddedPostgres:
             await self._give_up()
             raise DatabaseUnavailable(
                 f"the embedded Postgres did not answer within {START_SECONDS:g} s",
-                remedy=f"read {self._folder / 'postgres.log'}",
+                remedy=f"read {self._log}",
             ) from None
         except BaseException:
             await self._give_up()
@@ -127,6 +128,7 @@ class EmbeddedPostgres:
 
     async def _start(self, report: Callable[[str], None]) -> None:
         home = await trio.to_thread.run_sync(find_home, self._folder, self._user, report)
+        self._log = home.log
         self._lock = home.lock()
         binaries = await trio.to_thread.run_sync(_find_binaries, home)
         self._version = binaries.text
