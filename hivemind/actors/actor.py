@@ -106,6 +106,11 @@ class Actor(_Base):
         """The path of this actor in the tree."""
         return self._cell.address
 
+    @property
+    def restarted(self) -> bool:
+        """Whether an incarnation before this one failed."""
+        return self._cell.restarts > 0
+
     # -- pykka's protocol
 
     @classmethod

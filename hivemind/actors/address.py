@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pykka._envelope import Envelope
 
+from hivemind.actors.delivery import NOT_NOW, answer_now
 from hivemind.actors.future import Future
 from hivemind.actors.mailbox import CLOSED, Mailbox
 from hivemind.actors.ref import CALL_TIMEOUT_SECONDS, ActorRef, call
@@ -58,7 +59,11 @@ class Address:
 
     async def call(self, message: Any, *, timeout_seconds: float | None = CALL_TIMEOUT_SECONDS) -> Any:
         """Send and wait for the answer."""
-        return await call(self._mailbox(), message, timeout_seconds)
+        mailbox = self._mailbox()
+        result = answer_now(mailbox, message)
+        if result is NOT_NOW:
+            return await call(mailbox, message, timeout_seconds)
+        return await result if type(result) is Future else result
 
     def _mailbox(self) -> Mailbox:
         cell = self._cells.get(self.path)

@@ -77,22 +77,26 @@ def serve(  # noqa: C901, PLR0912 the hot loop: a function call more is a tenth 
     stopwatch = system.stopwatch
     mailbox.high_water = max(mailbox.high_water, len(queue))
     handled = 0
+    reply: Any
     outer, system.running = system.running, cell
     began = stopwatch()
     slice_end = began + system.slice_seconds
     try:
         while queue:
             item = queue.popleft()
-            reply: Any = None
-            message = item
-            if type(item) is Envelope:
+            kind = type(item)
+            if kind is not Envelope:
+                message = item
+                reply = None
+            else:
                 message = item.message
                 reply = item.reply_to
                 if reply is not None and reply.abandoned:
                     continue
+                kind = type(message)
             handled += 1
             try:
-                result = _control(cell, message, reply) if type(message) in CONTROL else on_receive(message)
+                result = on_receive(message) if kind not in CONTROL else _control(cell, message, reply)
                 if type(result) is CoroutineType:
                     try:
                         trap = result.send(None)
@@ -121,18 +125,22 @@ def serve(  # noqa: C901, PLR0912 the hot loop: a function call more is a tenth 
 def answer_now(mailbox: Mailbox, message: Any) -> Any:
     """Handle a call to an idle plain actor on the caller's own time; `NOT_NOW` if that cannot be.
 
-    Every 64th call is refused, so that callers in a loop let the loop look at its sockets.
+    Every 64th call is refused, so that callers in a loop let the loop look at its sockets. Where a plain
+    handler returns a coroutine, the result is the future of its result.
     """
     cell = mailbox.cell
+    if mailbox.state or not cell.cls.helpable:
+        return NOT_NOW
     system = cell.system
     system.helps += 1
-    if not system.helps % HELP_LIMIT or type(message) in CONTROL:
+    if not system.helps % HELP_LIMIT or type(message) in CONTROL or not system.helping:
         return NOT_NOW
     actor = cell.actor
     assert actor is not None
     mailbox.state = RUNNING
     outer, system.running = system.running, cell
-    began = system.stopwatch()
+    stopwatch = system.stopwatch
+    began = stopwatch()
     try:
         result = actor.on_receive(message)
     except BaseException as error:  # noqa: BLE001 `failed` passes on what is not the actor's
@@ -142,8 +150,9 @@ def answer_now(mailbox: Mailbox, message: Any) -> Any:
     finally:
         system.running = outer
         mailbox.handled += 1
-        if system.stopwatch() - began > SLOW_SECONDS:
-            _blocked(cell, system.stopwatch() - began)
+        took = stopwatch() - began
+        if took > SLOW_SECONDS:
+            _blocked(cell, took)
         if mailbox.signal or mailbox.queue:
             mailbox.state = QUEUED
             system.dispatcher.schedule(mailbox)

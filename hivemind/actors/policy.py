@@ -8,11 +8,11 @@ say its source. Doing what was decided is the business of `supervisor` and `rows
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, get_args
 
 from hivemind.actors.signals import Exit
 from hivemind.errors import ConfigError
@@ -139,8 +139,10 @@ class Policies:
 
     def of(self, kind: str, address: str, spec: Mapping[str, object] = NOTHING) -> Policy:
         """Return the effective policy of one actor; `spec` is what its child spec states."""
-        matched = tuple(name for name, pattern, _ in self.patterns if pattern.fullmatch(address))
-        key = (kind, matched, tuple(sorted(spec.items())) if spec else ())
+        key: object = kind
+        if spec or self.patterns:
+            matched = tuple(name for name, pattern, _ in self.patterns if pattern.fullmatch(address))
+            key = (kind, matched, tuple(sorted(spec.items())))
         policy = self._known.get(key)
         if policy is None:
             values = {name: at.value for name, at in self.explain(kind, address, spec).items()}
@@ -172,8 +174,7 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts))
 
 
-@dataclass(frozen=True, slots=True)
-class ChildSpec:
+class ChildSpec(NamedTuple):
     """What a supervisor needs to know of one child; `name` is the last segment of its address.
 
     `policy` states what the code asks for and loses against the owner's settings. A new `version` makes
@@ -183,8 +184,8 @@ class ChildSpec:
     name: str
     cls: "type[Actor]"
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    policy: Mapping[str, object] = field(default_factory=lambda: NOTHING)
+    kwargs: Mapping[str, Any] = NOTHING
+    policy: Mapping[str, object] = NOTHING
     version: object = None
 
 

@@ -18,7 +18,7 @@ from trio.lowlevel import in_trio_run
 
 from hivemind.actors.delivery import NOT_NOW, answer_now, help_along
 from hivemind.actors.future import Future
-from hivemind.actors.mailbox import CLOSED, IDLE, QUEUED, RUNNING, Mailbox
+from hivemind.actors.mailbox import CLOSED, QUEUED, RUNNING, Mailbox
 from hivemind.actors.signals import WouldDeadlock
 
 if TYPE_CHECKING:
@@ -109,13 +109,13 @@ class ActorRef(pykka.ActorRef[Any]):
 
     def tell(self, message: Any) -> None:
         """Send and go on. A full mailbox raises on the loop and blocks in any other thread (pykka)."""
-        mailbox = self._mailbox
         if get_ident() != self._ident:
-            post(mailbox, message)
-        elif mailbox.state == CLOSED:
+            post(self._mailbox, message)
+            return
+        try:
+            self._mailbox.put(message)
+        except ActorDeadError:
             self._open().put(message)
-        else:
-            mailbox.put(message)
 
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
         """Send and get a future, or block for the answer in another thread (pykka)."""
@@ -137,9 +137,10 @@ class ActorRef(pykka.ActorRef[Any]):
         A cancelled or timed-out caller abandons the request, which is dropped if it had not begun.
         """
         mailbox = self._mailbox
-        if mailbox.state == CLOSED:
-            mailbox = self._open()
-        return await call(mailbox, message, timeout_seconds)
+        result = answer_now(mailbox, message)
+        if result is NOT_NOW:
+            return await call(self._open(), message, timeout_seconds)
+        return await result if type(result) is Future else result
 
     async def send(self, message: Any) -> None:
         """Send as soon as the mailbox has room."""
@@ -195,14 +196,10 @@ class ActorRef(pykka.ActorRef[Any]):
 
 
 async def call(mailbox: Mailbox, message: Any, timeout_seconds: float | None) -> Any:
-    """Ask on the loop. An idle plain actor is run right here, on the caller's time."""
+    """Ask on the loop what could not be answered at once."""
     cell = mailbox.cell
     system = cell.system
-    if mailbox.state == IDLE and cell.cls.helpable and system.helping:
-        result = answer_now(mailbox, message)
-        if result is not NOT_NOW:
-            return await result if type(result) is Future else result
-    elif mailbox.state == RUNNING and system.running is cell:
+    if mailbox.state == RUNNING and system.running is cell:
         raise WouldDeadlock(f"{cell.address} called itself")
     future = Future[Any]()
     mailbox.put(Envelope(message, future))

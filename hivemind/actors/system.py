@@ -61,7 +61,7 @@ class ActorSystem:
         throughput: int = 64,
         slice_seconds: float = 0.001,
         helping: bool = True,
-        stopwatch: Callable[[], float] = time.perf_counter,
+        stopwatch: Callable[[], float] = time.monotonic,
     ) -> None:
         self.policies = policies or Policies()
         self.throughput = throughput
