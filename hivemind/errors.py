@@ -95,9 +95,22 @@ class AgentBusy(Conflict):
 
 
 class Refused(HivemindError):
-    """The request was refused."""
+    """The request was refused.
+
+    `detail` is what the audit log keeps of the reason; callers never see it.
+    """
 
     code = "refused"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        remedy: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message, remedy=remedy, retry_after_seconds=retry_after_seconds)
+        self.detail: dict[str, object] = {}
 
 
 class NotPermitted(Refused):
@@ -146,6 +159,12 @@ class PriceUnknown(Refused):
     """The model has no price, so its cost cannot be limited."""
 
     code = "price_unknown"
+
+
+class AgentUnavailable(HivemindError):
+    """The agent cannot answer at the moment: try again later."""
+
+    code = "agent_unavailable"
 
 
 class Interrupted(HivemindError):

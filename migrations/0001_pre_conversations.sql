@@ -13,7 +13,7 @@ create table agent_profiles (
     max_input_chars       integer not null default 8000 check (max_input_chars > 0),
     max_output_tokens     integer not null default 1024 check (max_output_tokens > 0),
     history_messages      integer not null default 40 check (history_messages >= 0),
-    injection_threshold   real not null default 1.0 check (injection_threshold > 0),
+    injection_threshold   real not null default 0.5 check (injection_threshold > 0),
     on_injection          text not null default 'refuse' check (on_injection in ('refuse', 'flag')),
     when_busy             text not null default 'queue' check (when_busy in ('queue', 'refuse', 'interrupt')),
     when_client_leaves    text not null default 'finish' check (when_client_leaves in ('finish', 'stop')),
@@ -285,6 +285,6 @@ end $$;
 -- What a profile of the first start looks like; the owner edits or deletes it.
 insert into agent_profiles (id, slug, name, prompt, tier, max_input_chars, max_output_tokens)
 values ('01980000-0000-7000-8000-000000000001', 'hello', 'Hello',
-        'You are Hivemind''s friendly greeter. Answer in one to three short, plain sentences.', 1, 4000, 256);
+        'You are a helpful AI assistant named Hivemind.', 1, 4000, 256);
 insert into caps (id, scope, subject, period, limit_micros)
 values ('01980000-0000-7000-8000-000000000002', 'profile', '01980000-0000-7000-8000-000000000001', 'day', 5000000);

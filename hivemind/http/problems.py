@@ -37,6 +37,7 @@ STATUSES: dict[type[errors.HivemindError], int] = {
     errors.BudgetExceeded: 402,
     errors.PriceUnknown: 503,
     errors.Interrupted: 409,
+    errors.AgentUnavailable: 503,
     errors.DatabaseUnavailable: 503,
     errors.ProviderError: 502,
     errors.ProviderUnavailable: 503,

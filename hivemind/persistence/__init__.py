@@ -1,5 +1,6 @@
 """Postgres: statements and transactions, named queries, migrations, and an embedded server."""
 
+from psycopg import Error as SqlError
 from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
@@ -15,6 +16,7 @@ __all__ = [
     "Jsonb",
     "Params",
     "Row",
+    "SqlError",
     "Transaction",
     "UniqueViolation",
     "load_queries",

@@ -1,0 +1,31 @@
+"""The heart: profiles, the actor that serves a conversation, its turns and their events."""
+
+from hivemind.agents.agent import Agent, give_up
+from hivemind.agents.events import Accepted, Delta, Event, EventLog, Failed, Reply, Usage
+from hivemind.agents.following import Followed, follow
+from hivemind.agents.journal import unfinished_agents
+from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
+from hivemind.agents.profile import Profile, Profiles
+from hivemind.agents.turn import Resources
+
+__all__ = [
+    "Accepted",
+    "Agent",
+    "Attach",
+    "Delta",
+    "Event",
+    "EventLog",
+    "Failed",
+    "Followed",
+    "Interrupt",
+    "Profile",
+    "Profiles",
+    "Reply",
+    "Resources",
+    "Resume",
+    "Usage",
+    "UserMessage",
+    "follow",
+    "give_up",
+    "unfinished_agents",
+]

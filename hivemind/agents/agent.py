@@ -1,0 +1,289 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
+"""The actor that serves one conversation: one turn at a time, and nothing lost when it fails.
+
+Its state is a cache of its rows. An incarnation that did not open the conversation itself claims the agent
+first: that shuts out every earlier one and shows the turn that was left unfinished, which is then taken up.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+import trio
+
+from hivemind.actors import Actor, Exit
+from hivemind.agents import journal, turn
+from hivemind.agents.events import Event, EventLog, Failed, Known, Lost
+from hivemind.agents.journal import Admitted, Claim
+from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
+from hivemind.agents.turn import Resources, Turn
+from hivemind.audit import Action, record
+from hivemind.errors import (
+    AgentBusy,
+    Conflict,
+    DatabaseUnavailable,
+    HivemindError,
+    Interrupted,
+    NotFound,
+    Overloaded,
+    ProviderError,
+)
+from hivemind.providers import ProviderMessage
+
+log = logging.getLogger("hivemind.agents")
+
+MAX_ATTEMPTS = 3
+MAX_WAITING = 16
+_RECOVERY_RETRY_SECONDS = 0.5
+
+
+class Agent(Actor):
+    """Answers `UserMessage` and `Attach` with an `EventLog` at once; the turn itself is a task of the actor.
+
+    So the actor can always be asked, interrupted and stopped, and a crash of the turn is its own crash.
+    """
+
+    kind: ClassVar[str] = "agents"
+    expected_errors: ClassVar[tuple[type[BaseException], ...]] = (HivemindError,)
+
+    def __init__(self, agent_id: UUID, resources: Resources) -> None:
+        self._id = agent_id
+        self._resources = resources
+        self._epoch: int | None = None
+        self._history: list[ProviderMessage] = []
+        self._log: EventLog | None = None
+        self._left: Claim | None = None
+        self._waiting: deque[tuple[UserMessage, EventLog]] = deque()
+        self._followers: set[EventLog] = set()
+        self._scope: trio.CancelScope | None = None
+        self._claiming = trio.Lock()
+        self._working = False
+
+    def on_start(self) -> None:
+        """Take up what the incarnation before this one left, without waiting to be asked."""
+        if self.restarted:
+            self._work_on()
+
+    def on_receive(self, message: Any) -> EventLog | None:
+        """Queue, refuse or interrupt as the profile says; never wait."""
+        match message:
+            case UserMessage():
+                return self._take(message)
+            case Attach():
+                return self._attach(message.turn_id)
+            case Interrupt():
+                if self._scope is not None:
+                    self._scope.cancel()
+            case Resume():
+                if not self._working:
+                    self._epoch = None
+                    self._work_on()
+        return None
+
+    def on_exit(self, exit: Exit) -> None:
+        """Tell everyone who listens: what was accepted goes on in the next incarnation or the next start."""
+        last: Event = Lost()
+        if not exit.abnormal:
+            last = Failed(Interrupted("The server is stopping", remedy="resume the turn in a moment"))
+        for events in (self._log, *self._followers, *(events for _, events in self._waiting)):
+            if events is not None:
+                events.append(last)
+
+    def facts(self) -> Mapping[str, object]:
+        """The epoch, the turn in hand and how many messages wait."""
+        running = self._log is not None and not self._log.ended
+        return {
+            "epoch": self._epoch,
+            "turn": str(self._log.turn_id) if running and self._log is not None else None,
+            "waiting": len(self._waiting),
+            "history": len(self._history),
+        }
+
+    # -- messages
+
+    def _take(self, message: UserMessage) -> EventLog:
+        if self._working:
+            if message.profile.when_busy == "refuse":
+                raise AgentBusy(remedy="wait for the answer, or interrupt it")
+            if len(self._waiting) >= MAX_WAITING:
+                raise Overloaded("Too many messages wait in this conversation", retry_after_seconds=5)
+            if message.profile.when_busy == "interrupt" and self._scope is not None:
+                self._scope.cancel()
+        events = EventLog()
+        self._waiting.append((message, events))
+        self._work_on()
+        return events
+
+    def _attach(self, turn_id: UUID) -> EventLog:
+        current = self._log
+        if current is not None and current.turn_id == turn_id:
+            return current
+        events = EventLog(turn_id=turn_id)
+        self._followers.add(events)
+        self.spawn_task(self._follow, turn_id, events)
+        return events
+
+    async def _follow(self, turn_id: UUID, events: EventLog) -> None:
+        """Give a turn that is not in memory: from its row, or as it is taken up again."""
+        try:
+            ended = await journal.ended_turn(self._resources.database, turn_id, self._id)
+            if ended is not None:
+                events.append(ended)
+                return
+            await self._claim()
+            current = self._log
+            if current is None or current.turn_id != turn_id:
+                ended = await journal.ended_turn(self._resources.database, turn_id, self._id)
+                events.append(ended or Failed(Interrupted()))
+                return
+            self._work_on()
+            events.epoch = current.epoch
+            async for _, batch in current.batches():
+                for event in batch:
+                    events.append(event)
+        except HivemindError as error:
+            events.append(Failed(error))
+        finally:
+            self._followers.discard(events)
+
+    # -- work: one turn after another
+
+    def _work_on(self) -> None:
+        if not self._working:
+            self._working = True
+            self.spawn_task(self._work)
+
+    async def _work(self) -> None:
+        try:
+            if not self._waiting:
+                await self._recover()
+            while self._waiting:
+                message, events = self._waiting.popleft()
+                await self._turn(message, events)
+        finally:
+            self._working = False
+        if self._epoch is None:
+            # Nothing of this agent is in the database: it is forgotten after what is in its mailbox.
+            self.stop()
+
+    async def _recover(self) -> None:
+        """Take up what was left; the message was accepted, so a database that is away is waited for."""
+        while True:
+            try:
+                await self._claim()
+                await self._finish_left()
+            except DatabaseUnavailable:
+                log.warning("the database is away: %s waits to be taken up", self.address)
+                await trio.sleep(_RECOVERY_RETRY_SECONDS)
+                continue
+            except NotFound:
+                log.info("%s was never admitted", self.address)
+            return
+
+    async def _turn(self, message: UserMessage, events: EventLog) -> None:
+        """Run one turn; an expected error ends it, any other ends the actor."""
+        last = events
+        try:
+            if self._epoch is None and message.opens and not self.restarted:
+                self._epoch = 1
+            else:
+                await self._claim()
+                await self._finish_left()
+            assert self._epoch is not None
+            self._followers.add(events)
+            opened = await turn.admit(self._resources, self._id, self._epoch, self._history, message)
+            if isinstance(opened, Admitted):
+                self._not_admitted(opened, events, message)
+                return
+            events.epoch, events.turn_id = opened.epoch, opened.id
+            self._log = last = events
+            await self._answer(opened, events)
+        except DatabaseUnavailable as error:
+            # It may have been admitted all the same: find out before anything else is done.
+            self._epoch = None
+            last.append(Failed(error))
+        except HivemindError as error:
+            if message.opens:
+                self._epoch = None
+            last.append(Failed(error))
+        finally:
+            self._followers.discard(events)
+
+    def _not_admitted(self, opened: Admitted, events: EventLog, message: UserMessage) -> None:
+        if opened.outcome == "fenced":
+            self._epoch = None
+            events.append(Failed(Conflict("The conversation is being served elsewhere", remedy="try again")))
+        else:
+            if message.opens and opened.agent_id != self._id:
+                self._epoch = None
+            events.append(Known(opened.turn_id, opened.agent_id))
+
+    async def _answer(self, opened: Turn, events: EventLog) -> None:
+        resources = self._resources
+        with trio.CancelScope() as self._scope:
+            await turn.answer(resources, opened, events)
+        interrupted = self._scope.cancelled_caught
+        self._scope = None
+        if interrupted:
+            await turn.end(resources, opened, events, "interrupted", Interrupted())
+        elif events.ended and events.events[-1].kind == "reply":
+            self._history += (
+                ProviderMessage("user", opened.text),
+                ProviderMessage("assistant", opened.reply),
+            )
+
+    # -- taking over
+
+    async def _claim(self) -> None:
+        """Own the agent in an epoch of this incarnation, once."""
+        async with self._claiming:
+            if self._epoch is not None:
+                return
+            resources = self._resources
+            claim = await journal.claim(resources.database, self._id, resources.lease_seconds)
+            profile = await resources.profiles.by_id(claim.profile_id)
+            self._history = await journal.history(resources.database, self._id, profile.history_messages)
+            if claim.turn_id is not None:
+                self._left = claim
+                self._log = EventLog(claim.epoch, claim.turn_id)
+            self._epoch = claim.epoch
+
+    async def _finish_left(self) -> None:
+        """Run the turn again that a former incarnation did not end; not for ever."""
+        left, self._left = self._left, None
+        events = self._log
+        if left is None or left.turn_id is None or events is None:
+            return
+        resources = self._resources
+        found = await journal.unfinished_message(resources.database, left.turn_id)
+        if found is None:
+            return
+        profile = await resources.profiles.by_id(left.profile_id)
+        opened = turn.take_up(resources, profile, self._id, left.epoch, self._history, left.turn_id, found[1])
+        if left.attempts > MAX_ATTEMPTS:
+            failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")
+            await turn.end(resources, opened, events, "failed", failure)
+        else:
+            await self._answer(opened, events)
+
+
+async def give_up(resources: Resources, agent_id: UUID, exit: Exit) -> None:
+    """Mark an agent that spent its restarts, and end its turn so that nobody waits for it."""
+    failure = f"{exit.reason}: {type(exit.error).__name__}" if exit.error else exit.reason
+    claim = await journal.claim(resources.database, agent_id, resources.lease_seconds)
+    if claim.turn_id is not None:
+        error = ProviderError("The agent failed too often and waits for an operator")
+        await journal.commit(
+            resources.database,
+            claim.turn_id,
+            claim.epoch,
+            "failed",
+            None,
+            turn.NOTHING_USED,
+            error,
+            {"error": error.code},
+        )
+    await journal.give_up(resources.database, agent_id, failure)
+    await record(resources.database, Action.AGENT_GIVEN_UP, agent_id=agent_id, detail={"exit": failure})

@@ -1,0 +1,77 @@
+"""Following a turn to its end, over restarts of its agent.
+
+Whoever gives answers to people (HTTP, WebSocket, bots) reads them from here: a lost incarnation shows only
+as the answer starting again.
+"""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from hivemind.actors import ActorDeadError, ActorSystem, Address, CallTimeout
+from hivemind.agents.events import LAST, Accepted, Event, EventLog, Known, Lost
+from hivemind.agents.messages import Attach, UserMessage
+from hivemind.errors import AgentUnavailable
+
+# A restart waits for its back-off and then for the database: the mailbox keeps the question meanwhile.
+CALL_TIMEOUT_SECONDS = 60.0
+MAX_FOLLOWED_RESTARTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """An event with its place; `again` says that the answer starts anew before it."""
+
+    epoch: int
+    seq: int
+    event: Event
+    again: bool = False
+
+
+async def follow(
+    system: ActorSystem,
+    agent: Address,
+    message: UserMessage | Attach,
+    *,
+    after: tuple[int, int] | None = None,
+) -> AsyncGenerator[Followed, None]:
+    """Send the message and yield the events of its turn up to the last.
+
+    `after` is the (epoch, seq) that a listener saw last: what follows it comes, or everything with `again`
+    when that epoch is over.
+
+    Raises:
+        AgentUnavailable: the agent fails again and again, or was given up.
+        HivemindError: what the agent refuses at once.
+    """
+    events = await _ask(agent, message)
+    again = after is not None and after[0] != events.epoch
+    start = after[1] + 1 if after is not None and not again else 0
+    accepted: Accepted | None = None
+    for _ in range(MAX_FOLLOWED_RESTARTS):
+        async for number, batch in events.batches(start):
+            for seq, event in enumerate(batch, number):
+                if isinstance(event, Known | Lost):
+                    break
+                if isinstance(event, Accepted):
+                    accepted = event
+                yield Followed(events.epoch, seq, event, again)
+                again = False
+                if isinstance(event, LAST):
+                    return
+        last = events.events[-1]
+        if isinstance(last, Known):
+            agent, message = system.at(f"/agents/{last.agent_id}"), Attach(last.turn_id)
+        elif accepted is not None:
+            message = Attach(accepted.turn_id)
+        again = again or accepted is not None
+        events = await _ask(agent, message)
+        start = 0
+    raise AgentUnavailable("The agent failed again and again")
+
+
+async def _ask(agent: Address, message: UserMessage | Attach) -> EventLog:
+    try:
+        answer: EventLog = await agent.call(message, timeout_seconds=CALL_TIMEOUT_SECONDS)
+    except (ActorDeadError, CallTimeout) as error:
+        raise AgentUnavailable(retry_after_seconds=5) from error
+    return answer

@@ -1,0 +1,185 @@
+"""What an agent writes down: each function is one round trip and one transaction.
+
+`admit` and `commit` are the only two writes of a plain turn. Both state the epoch that the agent was claimed
+in, so a former incarnation that wakes up late writes nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from hivemind.agents.events import Failed, Reply, Usage
+from hivemind.errors import BudgetExceeded, HivemindError, Interrupted, NotFound, ProviderError
+from hivemind.persistence import Database, Jsonb, SqlError, load_queries
+from hivemind.providers import ProviderMessage
+
+CAP_EXCEEDED = "HM010"
+TurnState = Literal["answered", "failed", "interrupted"]
+_QUERIES = load_queries("hivemind.agents", "queries.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A message as it is to be written down; `text` has passed the guards."""
+
+    turn_id: UUID
+    agent_id: UUID
+    profile_id: UUID
+    caller: str
+    opens: bool
+    epoch: int
+    idempotency: tuple[str, str] | None
+    model: str
+    text: str
+    reserve_micros: int
+    lease_seconds: float
+    detail: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """What became of an admission; `known` names the turn and agent of the first time."""
+
+    outcome: Literal["admitted", "known", "fenced"]
+    turn_id: UUID
+    agent_id: UUID
+
+
+async def admit(database: Database, admission: Admission) -> Admitted:
+    """Accept a message: conversation, turn, reservations and audit.
+
+    Raises:
+        BudgetExceeded: a cap does not cover the worst case; nothing was written.
+        DatabaseUnavailable: nothing is known of the outcome; the same idempotency key finds out.
+    """
+    scope, key = admission.idempotency or (None, None)
+    try:
+        row = await database.fetch_one(
+            _QUERIES["admit"],
+            (
+                admission.turn_id,
+                admission.agent_id,
+                admission.profile_id,
+                admission.caller,
+                admission.opens,
+                shard_of(admission.agent_id),
+                admission.epoch,
+                scope,
+                key,
+                admission.model,
+                admission.text,
+                admission.reserve_micros,
+                admission.lease_seconds,
+                Jsonb(admission.detail),
+            ),
+        )
+    except SqlError as raised:
+        if raised.sqlstate != CAP_EXCEEDED:
+            raise
+        raise BudgetExceeded(
+            f"The {raised.diag.message_detail} is used up",
+            remedy="wait for the next period, or raise the cap",
+        ) from raised
+    assert row is not None
+    return Admitted(row["outcome"], row["turn"] or admission.turn_id, row["agent"] or admission.agent_id)
+
+
+async def commit(
+    database: Database,
+    turn_id: UUID,
+    epoch: int,
+    state: TurnState,
+    reply: str | None,
+    usage: Usage,
+    error: HivemindError | None,
+    detail: dict[str, object],
+) -> bool:
+    """End a turn: reply, settled cost, audit. Whether this call did it; repeating it is harmless."""
+    row = await database.fetch_one(
+        _QUERIES["commit"],
+        (
+            turn_id,
+            epoch,
+            state,
+            reply,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cost_micros,
+            error.code if error else None,
+            error.message if error else None,
+            Jsonb(detail),
+        ),
+        repeatable=True,
+    )
+    assert row is not None
+    return bool(row["done"])
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An agent as its new incarnation finds it; `turn_id` is the turn that was not ended."""
+
+    epoch: int
+    profile_id: UUID
+    turn_id: UUID | None
+    attempts: int
+
+
+async def claim(database: Database, agent_id: UUID, lease_seconds: float) -> Claim:
+    """Take the agent over in a new epoch.
+
+    Raises:
+        NotFound: there is no such agent.
+    """
+    row = await database.fetch_one(_QUERIES["claim"], (agent_id, lease_seconds), repeatable=True)
+    if row is None:
+        raise NotFound("There is no such conversation")
+    return Claim(row["epoch"], row["profile_id"], row["turn"], row["turn_attempts"] or 0)
+
+
+async def history(database: Database, agent_id: UUID, limit: int) -> list[ProviderMessage]:
+    """The newest messages that were answered, oldest first."""
+    rows = await database.fetch_all(_QUERIES["history"], (agent_id, limit), repeatable=True)
+    return [ProviderMessage(row["role"], row["text"]) for row in rows]
+
+
+async def unfinished_message(database: Database, turn_id: UUID) -> tuple[str, str] | None:
+    """Caller and text of a turn that was admitted and not ended."""
+    row = await database.fetch_one(_QUERIES["unfinished_message"], (turn_id,), repeatable=True)
+    return (row["caller"], row["text"]) if row else None
+
+
+async def ended_turn(database: Database, turn_id: UUID, agent_id: UUID) -> Reply | Failed | None:
+    """How a turn of this agent ended; None while it has not.
+
+    Raises:
+        NotFound: the agent has no such turn.
+    """
+    row = await database.fetch_one(_QUERIES["ended_turn"], (turn_id, agent_id), repeatable=True)
+    if row is None:
+        raise NotFound("This conversation has no such turn")
+    if row["state"] == "admitted":
+        return None
+    if row["state"] == "answered":
+        usage = Usage(row["input_tokens"], row["output_tokens"], row["cost_micros"])
+        return Reply(turn_id, agent_id, row["text"], usage)
+    if row["error_code"] == Interrupted.code:
+        return Failed(Interrupted(row["error_message"]))
+    return Failed(ProviderError(row["error_message"]))
+
+
+async def unfinished_agents(database: Database) -> list[UUID]:
+    """The agents that have a turn to take up."""
+    return [
+        row["agent_id"] for row in await database.fetch_all(_QUERIES["unfinished_agents"], repeatable=True)
+    ]
+
+
+async def give_up(database: Database, agent_id: UUID, failure: str) -> None:
+    """Mark an agent that spent its restarts."""
+    await database.execute(_QUERIES["give_up"], (failure, agent_id), repeatable=True)
+
+
+def shard_of(agent_id: UUID) -> int:
+    """Which of the 256 shards an agent belongs to (the random tail of a UUIDv7)."""
+    return agent_id.bytes[-1]

@@ -1,0 +1,38 @@
+"""What may be said to an agent."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from hivemind.agents.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class UserMessage:
+    """A person's message; answered with the `EventLog` of its turn.
+
+    `opens` says that the conversation begins with it. `idempotency` is a scope and a key within it: the same
+    pair again is the same message.
+    """
+
+    text: str
+    profile: Profile
+    caller: str
+    opens: bool
+    idempotency: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Follow a turn from its beginning; answered with its `EventLog`, whether it runs or has ended."""
+
+    turn_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """End the turn that runs; what was streamed is paid and kept out of the history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Take up the turn that a former incarnation left unfinished, if there is one."""

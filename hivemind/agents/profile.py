@@ -1,0 +1,89 @@
+"""Profiles: the configured personas that agents are instances of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+import trio
+
+from hivemind.errors import NotFound
+from hivemind.persistence import Database, load_queries
+
+PUBLIC_TIER = 1
+_QUERIES = load_queries("hivemind.agents", "queries.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One row of `agent_profiles`."""
+
+    id: UUID
+    slug: str
+    name: str
+    prompt: str
+    tier: int
+    model: str | None
+    max_input_chars: int
+    max_output_tokens: int
+    history_messages: int
+    injection_threshold: float
+    on_injection: Literal["refuse", "flag"]
+    when_busy: Literal["queue", "refuse", "interrupt"]
+    when_client_leaves: Literal["finish", "stop"]
+
+    @property
+    def public(self) -> bool:
+        """Whether people may talk to it without signing in."""
+        return self.tier == PUBLIC_TIER
+
+
+class Profiles:
+    """The profiles as this process last read them, at most `fresh_seconds` old.
+
+    A turn must not pay a round trip for what changes once a month; an edit is seen a moment later.
+    """
+
+    def __init__(self, database: Database, *, fresh_seconds: float = 2.0) -> None:
+        self._database = database
+        self._fresh_seconds = fresh_seconds
+        self._by_slug: Mapping[str, Profile] = {}
+        self._by_id: Mapping[UUID, Profile] = {}
+        self._read_at = float("-inf")
+        self._reading = trio.Lock()
+
+    async def by_slug(self, slug: str) -> Profile:
+        """The profile with this slug.
+
+        Raises:
+            NotFound: there is none.
+        """
+        await self._freshen()
+        try:
+            return self._by_slug[slug]
+        except KeyError:
+            raise NotFound(f"There is no agent named {slug!r}") from None
+
+    async def by_id(self, profile_id: UUID) -> Profile:
+        """The profile with this id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        await self._freshen()
+        try:
+            return self._by_id[profile_id]
+        except KeyError:
+            raise NotFound("The agent's profile is gone") from None
+
+    async def _freshen(self) -> None:
+        if trio.current_time() - self._read_at < self._fresh_seconds:
+            return
+        async with self._reading:
+            if trio.current_time() - self._read_at < self._fresh_seconds:
+                return
+            rows = await self._database.fetch_all(_QUERIES["profiles"], repeatable=True)
+            profiles = [Profile(**row) for row in rows]
+            self._by_slug = {profile.slug: profile for profile in profiles}
+            self._by_id = {profile.id: profile for profile in profiles}
+            self._read_at = trio.current_time()

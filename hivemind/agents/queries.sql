@@ -1,0 +1,44 @@
+-- The statements of the agents. The four that change state are functions of migrations/0001.
+
+-- name: profiles
+-- In the order of the fields of `Profile`.
+select id, slug, name, prompt, tier, model, max_input_chars, max_output_tokens, history_messages,
+       injection_threshold, on_injection, when_busy, when_client_leaves
+from agent_profiles
+
+-- name: admit
+select outcome, turn, agent
+from admit(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::jsonb)
+
+-- name: commit
+select commit_turn(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb) as done
+
+-- name: claim
+select epoch, profile_id, turn, turn_attempts from claim(%s, make_interval(secs => %s))
+
+-- name: history
+-- The newest messages of a conversation, oldest first, without those of turns that ended unanswered.
+select role, text from (
+    select m.id, m.role, m.text
+    from messages m join turns t on t.id = m.turn_id
+    where m.conversation_id = %s and t.state = 'answered'
+    order by m.id desc limit %s
+) newest order by id
+
+-- name: unfinished_message
+select t.caller, m.text
+from turns t join messages m on m.turn_id = t.id and m.role = 'user'
+where t.id = %s and t.state = 'admitted'
+
+-- name: ended_turn
+select t.state, m.text, coalesce(t.input_tokens, 0) as input_tokens,
+       coalesce(t.output_tokens, 0) as output_tokens, coalesce(t.cost_micros, 0) as cost_micros,
+       t.error_code, t.error_message
+from turns t left join messages m on m.turn_id = t.id and m.role = 'assistant'
+where t.id = %s and t.agent_id = %s
+
+-- name: unfinished_agents
+select distinct agent_id from turns where state = 'admitted'
+
+-- name: give_up
+update agents set state = 'failed', failure = %s, updated_at = now() where id = %s

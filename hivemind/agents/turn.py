@@ -1,0 +1,276 @@
+"""One message in, one reply out: guard, admit, stream, commit.
+
+Every message of the product goes through here, whatever door it came by, so no door goes round a guard or a
+cap. Nothing is held across the model call but the reservation, which is a row.
+"""
+
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import trio
+from uuid_utils.compat import uuid7
+
+from hivemind.agents import journal
+from hivemind.agents.events import Accepted, Delta, EventLog, Failed, Reply, Usage
+from hivemind.agents.journal import Admission, Admitted, TurnState
+from hivemind.agents.messages import UserMessage
+from hivemind.agents.profile import Profile, Profiles
+from hivemind.audit import Action, record
+from hivemind.budgets import Price, Prices
+from hivemind.errors import (
+    DatabaseUnavailable,
+    GuardRefused,
+    HivemindError,
+    InputTooLong,
+    ProviderError,
+    Refused,
+)
+from hivemind.guards import Finding, Guards
+from hivemind.persistence import Database
+from hivemind.providers import Calls, ProviderMessage, ProviderRequest, TextDelta, ToolCall
+from hivemind.providers import Usage as ProviderUsage
+
+log = logging.getLogger("hivemind.agents")
+
+# Guarding a text of this size takes about a millisecond: longer ones must not hold the loop up.
+_LONG_TEXT_CHARS = 16_384
+_COMMIT_RETRY_SECONDS = 0.5
+# A cautious guess for text without its tokenizer, and the room that the request's frame takes.
+_BYTES_PER_TOKEN = 3
+_FRAME_TOKENS = 64
+NOTHING_USED = Usage(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What turns are made with; one for the whole process.
+
+    `context_tokens` is the model's window, or None where the provider's is larger than any history.
+    """
+
+    database: Database
+    guards: Guards
+    calls: Calls
+    prices: Prices
+    profiles: Profiles
+    lease_seconds: float
+    context_tokens: int | None = None
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn that was admitted: its request and price, and what has been released of the answer."""
+
+    id: UUID
+    agent_id: UUID
+    epoch: int
+    text: str
+    request: ProviderRequest
+    price: Price
+    released: list[str] = field(default_factory=list)
+    usage: ProviderUsage | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def reply(self) -> str:
+        """The answer so far, as it was released."""
+        return "".join(self.released)
+
+    def settled(self) -> Usage:
+        """What is to be booked: the provider's word, or an estimate for what was streamed of a cut answer."""
+        used = self.usage
+        if used is None and not self.released:
+            return NOTHING_USED
+        if used is None:
+            asked = len(self.request.system) + sum(len(m.text) for m in self.request.messages)
+            used = ProviderUsage(asked // _BYTES_PER_TOKEN + 1, len(self.reply) // _BYTES_PER_TOKEN + 1, True)
+        cost = self.price.cost_micros(used.input_tokens, used.output_tokens)
+        return Usage(used.input_tokens, used.output_tokens, cost)
+
+
+def compose(
+    profile: Profile, model: str, history: Sequence[ProviderMessage], text: str, context_tokens: int | None
+) -> ProviderRequest:
+    """The request for an answer to `text`: as much of the newest history as the profile and the model take."""
+    kept = list(history[-profile.history_messages :]) if profile.history_messages else []
+    if context_tokens is not None:
+        room = (context_tokens - profile.max_output_tokens - _FRAME_TOKENS) * _BYTES_PER_TOKEN
+        room -= len(profile.prompt.encode()) + len(text.encode())
+        while kept and sum(len(message.text.encode()) for message in kept) > room:
+            kept.pop(0)
+    while kept and kept[0].role != "user":
+        kept.pop(0)
+    messages = (*kept, ProviderMessage("user", text))
+    return ProviderRequest(model, profile.prompt, messages, profile.max_output_tokens)
+
+
+async def admit(
+    resources: Resources,
+    agent_id: UUID,
+    epoch: int,
+    history: Sequence[ProviderMessage],
+    message: UserMessage,
+) -> Turn | Admitted:
+    """Pass a message through the gates and accept it; `Admitted` where it was known or is fenced off.
+
+    Raises:
+        Refused: a gate refused it; that is in the audit log.
+        DatabaseUnavailable: nothing is known of the outcome.
+    """
+    profile = message.profile
+    try:
+        text, detail = await _guard_input(resources.guards, profile, message.text)
+        model = profile.model or resources.calls.default_model
+        price = resources.prices.of(resources.calls.name, model)
+        request = compose(profile, model, history, text, resources.context_tokens)
+        texts = (request.system, *(part.text for part in request.messages))
+        admitted = await journal.admit(
+            resources.database,
+            Admission(
+                uuid7(),
+                agent_id,
+                profile.id,
+                message.caller,
+                message.opens,
+                epoch,
+                message.idempotency,
+                model,
+                text,
+                price.worst_case_micros(texts, request.max_output_tokens),
+                resources.lease_seconds,
+                detail,
+            ),
+        )
+    except Refused as refusal:
+        await _record_refusal(resources.database, agent_id, message, refusal)
+        raise
+    if admitted.outcome != "admitted":
+        return admitted
+    return Turn(admitted.turn_id, agent_id, epoch, text, request, price)
+
+
+def take_up(
+    resources: Resources,
+    profile: Profile,
+    agent_id: UUID,
+    epoch: int,
+    history: Sequence[ProviderMessage],
+    turn_id: UUID,
+    text: str,
+) -> Turn:
+    """A turn that a former incarnation had admitted; its text has passed the gates then."""
+    model = profile.model or resources.calls.default_model
+    request = compose(profile, model, history, text, resources.context_tokens)
+    return Turn(turn_id, agent_id, epoch, text, request, resources.prices.of(resources.calls.name, model))
+
+
+async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
+    """Stream the model's answer through the hold-back window into the events, and commit it.
+
+    A provider that fails ends the turn as failed, with what was streamed paid.
+    """
+    events.append(Accepted(turn.id, turn.agent_id))
+    error: HivemindError | None = None
+    try:
+        await _stream(resources, turn, events)
+    except (ProviderError, GuardRefused) as failure:
+        error = failure
+    await end(resources, turn, events, "failed" if error else "answered", error)
+
+
+async def end(
+    resources: Resources, turn: Turn, events: EventLog, state: TurnState, error: HivemindError | None
+) -> bool:
+    """Commit the end of a turn and tell it; whether this incarnation was the one to end it.
+
+    The message was accepted, so a database that is away is waited for as long as the agent lives.
+    """
+    usage = turn.settled()
+    reply = turn.reply
+    detail: dict[str, object] = {"findings": _summary(turn.findings)}
+    if error is not None:
+        detail["error"] = error.code
+    while True:
+        try:
+            done = await journal.commit(
+                resources.database,
+                turn.id,
+                turn.epoch,
+                state,
+                reply if state == "answered" else None,
+                usage,
+                error,
+                detail,
+            )
+        except DatabaseUnavailable:
+            log.warning("the database is away: turn %s waits to be committed", turn.id)
+            await trio.sleep(_COMMIT_RETRY_SECONDS)
+            continue
+        break
+    if not done:
+        # Ended before, by a commit whose answer was lost, or by whoever owns the agent now.
+        ended = await journal.ended_turn(resources.database, turn.id, turn.agent_id)
+        if ended is not None:
+            events.append(ended)
+            return isinstance(ended, Reply)
+    if error is not None:
+        events.append(Failed(error))
+    else:
+        events.append(Reply(turn.id, turn.agent_id, reply, usage))
+    return done
+
+
+async def _stream(resources: Resources, turn: Turn, events: EventLog) -> None:
+    window = resources.guards.window()
+    async with aclosing(resources.calls.stream(turn.request)) as stream:
+        async for event in stream:
+            if isinstance(event, TextDelta):
+                _release(turn, events, window.push(event.text))
+            elif isinstance(event, ProviderUsage):
+                turn.usage = event
+            elif isinstance(event, ToolCall):
+                raise ProviderError(f"The model called {event.name}, which it was not offered")
+    _release(turn, events, window.finish())
+    turn.findings = window.findings
+
+
+def _release(turn: Turn, events: EventLog, text: str) -> None:
+    if text:
+        turn.released.append(text)
+        events.append(Delta(text))
+
+
+async def _guard_input(guards: Guards, profile: Profile, text: str) -> tuple[str, dict[str, object]]:
+    if len(text) > profile.max_input_chars:
+        raise InputTooLong(
+            f"The message has {len(text)} characters; this agent takes {profile.max_input_chars}"
+        )
+    if len(text) > _LONG_TEXT_CHARS:
+        verdict = await trio.to_thread.run_sync(guards.check_input, text, profile.injection_threshold)
+    else:
+        verdict = guards.check_input(text, profile.injection_threshold)
+    detail: dict[str, object] = {"score": round(verdict.score, 3), "findings": _summary(verdict.findings)}
+    if verdict.refused and profile.on_injection == "refuse":
+        refusal = GuardRefused("The message looks like an attempt to change the agent's instructions")
+        refusal.detail = detail
+        raise refusal
+    return verdict.text, detail
+
+
+def _summary(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """What the audit log keeps of findings: rule and span, never the text."""
+    return [{"rule": f.rule, "start": f.start, "end": f.end} for f in findings]
+
+
+async def _record_refusal(database: Database, agent_id: UUID, message: UserMessage, refusal: Refused) -> None:
+    await record(
+        database,
+        Action.TURN_REFUSED,
+        profile_id=message.profile.id,
+        agent_id=agent_id,
+        caller=message.caller,
+        detail={"code": refusal.code, **refusal.detail},
+    )

@@ -1,0 +1,210 @@
+"""The composition root: builds everything from the settings and lists the root's children in order."""
+
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from uuid import UUID
+
+import trio
+from quart_trio import QuartTrio
+
+from hivemind import keyfiles
+from hivemind.actors import ActorSystem, ChildSpec, Exit, Policies, RowSupervisor, Supervisor
+from hivemind.agents import Agent, Profiles, Resources, give_up
+from hivemind.budgets import Prices
+from hivemind.children import ChildProcess
+from hivemind.errors import HivemindError
+from hivemind.guards import Guards
+from hivemind.health import Health
+from hivemind.http import operators, problems
+from hivemind.http.chat import Chat
+from hivemind.http.edge import Drain, Edge
+from hivemind.http.lane import Lane
+from hivemind.http.limits import Limiter, networks
+from hivemind.outbound import HttpClient
+from hivemind.persistence import Database, EmbeddedPostgres, migrate
+from hivemind.providers import Calls, LocalModel, choose, connect, local_installed, ping_at_start
+from hivemind.settings import Settings
+from hivemind.settings_load import Loaded
+from hivemind.watchdog import Watchdog
+
+Report = Callable[[str], None]
+KINDS = ("agents", "children", "edge", "rows", "supervisor", "watchdog")
+
+# What the code asks for; the owner's settings go over it.
+AGENT_POLICY = {
+    "restart": "transient",
+    "max_restarts": 5,
+    "within_seconds": 60.0,
+    "backoff_initial_seconds": 0.2,
+    "shutdown_seconds": 10.0,
+    "passivate_after_seconds": 900.0,
+}
+CHILD_POLICY = {"backoff_initial_seconds": 0.5, "backoff_jitter": 0.0, "shutdown_seconds": 30.0}
+WORKER_POLICY = {"backoff_initial_seconds": 1.0}
+# A child process that will not come back must not take the server with it: health says what is missing.
+ROOT_POLICY = {"max_restarts": 20, "within_seconds": 60.0}
+
+
+async def serve(loaded: Loaded, report: Report) -> None:
+    """Run the server until SIGTERM or Ctrl-C, then drain."""
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with running(loaded.settings, report) as server:
+            report(server.banner())
+            async for _ in signals:
+                break
+            report("Stopping: turns in flight may finish; once more Ctrl-C ends them")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_at_next, signals, nursery.cancel_scope)
+                await server.drain()
+                nursery.cancel_scope.cancel()
+        report("Stopped")
+
+
+class Server:
+    """A server that runs: where it is, and how it is drained."""
+
+    def __init__(self, settings: Settings, system: ActorSystem, where: str, parts: dict[str, str]) -> None:
+        self.settings = settings
+        self.system = system
+        self.url = where
+        self._parts = parts
+
+    def banner(self) -> str:
+        """The address, what runs where and the next step."""
+        width = max(len(name) for name in self._parts)
+        parts = "\n".join(f"  {name:<{width}}  {where}" for name, where in self._parts.items())
+        return (
+            f"\nHivemind is ready at {self.url}\n\n{parts}\n\n"
+            "Next: in another terminal\n"
+            "  .venv/bin/hivemind chat hello      talk to the demo agent\n"
+            "  .venv/bin/hivemind actors          watch the tree\n"
+            "Ctrl-C stops it.\n"
+        )
+
+    async def drain(self) -> None:
+        """Let what is in flight finish."""
+        await self.system.at("/edge").call(Drain(), timeout_seconds=self.settings.server.drain_seconds + 5)
+
+
+@asynccontextmanager
+async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
+    """Start every part in order; leaving the context stops them in reverse."""
+    policies = Policies.from_mapping({"/": ROOT_POLICY, **settings.supervision}, kinds=KINDS)
+    folder = settings.data.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = keyfiles.ensure(settings.data.secrets_folder)
+    parts: dict[str, str] = {}
+    async with AsyncExitStack() as stack:
+        children: list[ChildSpec] = []
+        conninfo = await _database(settings, report, stack, children, parts)
+        database = await stack.enter_async_context(
+            Database(
+                conninfo,
+                size=settings.database.pool_size,
+                wait_seconds=settings.database.wait_seconds,
+                prepare_threshold=settings.database.prepare_threshold or None,
+            )
+        )
+        await migrate(database, report=report)
+        client = await stack.enter_async_context(HttpClient())
+        calls = await _provider(settings, report, stack, client, children, parts)
+        guards = await trio.to_thread.run_sync(Guards.load, folder / "guards")
+        health = Health(database, calls, folder)
+        profiles = Profiles(database)
+        resources = Resources(
+            database,
+            guards,
+            calls,
+            Prices(settings.budgets.prices),
+            profiles,
+            settings.budgets.lease_seconds,
+            settings.local_model.context_tokens if calls.name == "local" else None,
+        )
+        system = ActorSystem(policies=policies)
+        await stack.enter_async_context(system)
+        limiter = Limiter(settings.limits, keys.signing_key)
+        chat = Chat(system, profiles, limiter, keys.signing_key, networks(settings.server.trusted_proxies))
+        app = QuartTrio("hivemind")
+        problems.install(app)
+        app.register_blueprint(operators.routes(system, health, keys.admin_api_key))
+        lane = Lane(chat.routes(), app, max_body_bytes=settings.server.max_body_bytes)
+        await system.start(
+            *children,
+            ChildSpec("agents", RowSupervisor, kwargs=_agents(resources)),
+            ChildSpec(
+                "workers",
+                Supervisor,
+                ((ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),),),
+            ),
+            ChildSpec("edge", Edge, (lane, settings.server), policy=WORKER_POLICY),
+        )
+        bound = await system.at("/edge").call("where")
+        if keys.made:
+            report(f"Made the keys of this installation in {settings.data.secrets_folder.resolve()}")
+        parts["admin key"] = str(settings.data.secrets_folder.resolve() / keyfiles.ADMIN_API_KEY)
+        yield Server(settings, system, f"http://{bound.host}:{bound.port}", parts)
+
+
+async def _database(
+    settings: Settings,
+    report: Report,
+    stack: AsyncExitStack,
+    children: list[ChildSpec],
+    parts: dict[str, str],
+) -> str:
+    if settings.database.url is not None:
+        parts["database"] = "as configured"
+        return settings.database.url.get_secret_value()
+    embedded = EmbeddedPostgres(settings.data.folder.resolve() / "postgres")
+    await embedded.start(report)
+    stack.push_async_callback(embedded.stop)
+    children.append(
+        ChildSpec("database", ChildProcess, ("the embedded Postgres", embedded, report), policy=CHILD_POLICY)
+    )
+    parts["database"] = f"embedded Postgres {embedded.version}, process {embedded.pid}"
+    return embedded.conninfo
+
+
+async def _provider(
+    settings: Settings,
+    report: Report,
+    stack: AsyncExitStack,
+    client: HttpClient,
+    children: list[ChildSpec],
+    parts: dict[str, str],
+) -> Calls:
+    name = choose(settings.llm, local=local_installed())
+    if name != "local" or settings.llm.endpoint is not None:
+        calls = connect(settings.llm, client)
+        check = await ping_at_start(calls)
+        parts["model"] = f"{calls.name}: {calls.default_model or 'none'} ({check.message or 'answers'})"
+        return calls
+    model = LocalModel(settings.local_model, settings.data.folder.resolve() / "models")
+    try:
+        await model.start(report)
+    except HivemindError as error:
+        report(f"The local model did not start: {error.message}. The server runs without it and tries again")
+    stack.push_async_callback(model.stop)
+    children.append(
+        ChildSpec("local-model", ChildProcess, ("the local model", model, report), policy=CHILD_POLICY)
+    )
+    calls = connect(settings.llm, client, local_endpoint=lambda: model.endpoint)
+    parts["model"] = f"{model.name} on this machine, process {model.pid}"
+    return calls
+
+
+def _agents(resources: Resources) -> dict[str, object]:
+    def child(name: str) -> ChildSpec:
+        return ChildSpec(name, Agent, (UUID(name), resources), policy=AGENT_POLICY)
+
+    async def on_give_up(name: str, exit: Exit) -> None:  # noqa: A002
+        await give_up(resources, UUID(name), exit)
+
+    return {"child": child, "on_give_up": on_give_up}
+
+
+async def _cancel_at_next(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+    async for _ in signals:
+        scope.cancel()
+        return

@@ -1,0 +1,20 @@
+"""The vocabulary of the audit log: `source:subject:action`, nothing outside this list."""
+
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """One kind of audited event."""
+
+    TURN_ADMITTED = "chat:turn:admitted"
+    TURN_ANSWERED = "chat:turn:answered"
+    TURN_FAILED = "chat:turn:failed"
+    TURN_INTERRUPTED = "chat:turn:interrupted"
+    TURN_REFUSED = "chat:turn:refused"
+    AGENT_GIVEN_UP = "supervision:agent:given-up"
+    RESERVATION_RELEASED = "budget:reservation:released"
+
+    @property
+    def source(self) -> str:
+        """Which part of the product reports it."""
+        return self.value.split(":")[0]

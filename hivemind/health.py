@@ -1,0 +1,93 @@
+"""Whether this server can do its work: database, provider, disk. Read by people, proxies and the watchdog."""
+
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import trio
+
+from hivemind.errors import DatabaseUnavailable, ProviderError
+from hivemind.persistence import Database
+from hivemind.providers import Calls
+
+Status = Literal["ok", "degraded", "down"]
+_ORDER: tuple[Status, ...] = ("ok", "degraded", "down")
+_LOW_DISK_BYTES = 512 * 1024 * 1024
+_PROVIDER_FRESH_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one part says of itself, and what to do when that is not good."""
+
+    status: Status
+    message: str | None = None
+    remedy: str | None = None
+
+    def as_dict(self) -> dict[str, str]:
+        """Without what is not there."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All checks, and the worst of them."""
+
+    checks: dict[str, Check] = field(default_factory=dict)
+
+    @property
+    def status(self) -> Status:
+        """The worst status of any part."""
+        return max((check.status for check in self.checks.values()), key=_ORDER.index, default="ok")
+
+
+class Health:
+    """The checks of one server. The provider is asked at most every 15 s, the rest each time."""
+
+    def __init__(self, database: Database, calls: Calls, folder: Path) -> None:
+        self._database = database
+        self._calls = calls
+        self._folder = folder
+        self._provider = Check("degraded", "not asked yet")
+        self._provider_at = float("-inf")
+
+    async def check(self) -> Report:
+        """Ask every part."""
+        checks: dict[str, Check] = {}
+
+        async def ask(name: str, question: Callable[[], Awaitable[Check]]) -> None:
+            checks[name] = await question()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, "database", self._check_database)
+            nursery.start_soon(ask, "provider", self._check_provider)
+            nursery.start_soon(ask, "disk", self._check_disk)
+        return Report({name: checks[name] for name in ("database", "provider", "disk")})
+
+    async def _check_database(self) -> Check:
+        try:
+            await self._database.ping()
+        except DatabaseUnavailable as error:
+            return Check("down", "the database does not answer", error.remedy)
+        return Check("ok")
+
+    async def _check_provider(self) -> Check:
+        now = trio.current_time()
+        if self._provider.status == "ok" and now - self._provider_at < _PROVIDER_FRESH_SECONDS:
+            return self._provider
+        try:
+            await self._calls.ping()
+        except ProviderError as error:
+            self._provider = Check("degraded", error.message, error.remedy)
+        else:
+            self._provider = Check("ok", f"{self._calls.name}: {self._calls.default_model}")
+        self._provider_at = now
+        return self._provider
+
+    async def _check_disk(self) -> Check:
+        free = (await trio.to_thread.run_sync(shutil.disk_usage, self._folder)).free
+        if free < _LOW_DISK_BYTES:
+            return Check("degraded", f"{free // 2**20} MB left at {self._folder}", "make room on this disk")
+        return Check("ok")

@@ -1,0 +1,324 @@
+"""Public chat: one message in by JSON, SSE or WebSocket, and the events of its turn out.
+
+Handlers turn requests into messages to agents and events into bytes; what a turn does is the agents'
+business. The token of a conversation is a keyed hash of its id: unguessable, and nothing to store.
+"""
+
+import hashlib
+import hmac
+from base64 import urlsafe_b64encode
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
+
+import orjson
+import trio
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+from uuid_utils.compat import uuid7
+
+from hivemind.actors import ActorSystem
+from hivemind.agents import (
+    Accepted,
+    Attach,
+    Delta,
+    Failed,
+    Followed,
+    Interrupt,
+    Profile,
+    Profiles,
+    UserMessage,
+    follow,
+)
+from hivemind.agents import Reply as AgentReply
+from hivemind.errors import HivemindError, InputTooLong, InvalidRequest, NotFound, NotPermitted
+from hivemind.http import bodies, problems
+from hivemind.http.lane import EventStream, Reply, Request, Route, SocketRoute, WebSocket
+from hivemind.http.limits import Limiter, Network, client_address
+from hivemind.http.request import event
+
+PATH = "/api/v1/public/agents/chat/{slug}"
+_TOKEN_BYTES = 24
+Key = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class MessageBody(_Body):
+    """A message; without a conversation it opens one."""
+
+    message: Annotated[str, Field(min_length=1)]
+    conversation_id: UUID | None = None
+    conversation_token: str | None = None
+    idempotency_key: Key | None = None
+
+
+class ResumeBody(_Body):
+    """Where a listener was in the stream of a turn."""
+
+    conversation_id: UUID
+    conversation_token: str
+    turn_id: UUID
+    epoch: int = -1
+    seq: int = -1
+
+
+class MessageFrame(MessageBody):
+    """The same over a WebSocket."""
+
+    type: Literal["message"]
+
+
+class ResumeFrame(ResumeBody):
+    """The same over a WebSocket."""
+
+    type: Literal["resume"]
+
+
+class InterruptFrame(_Body):
+    """End the turn that this socket started or resumed last."""
+
+    type: Literal["interrupt"]
+
+
+class PingFrame(_Body):
+    """Answered with a pong."""
+
+    type: Literal["ping"]
+
+
+class Frame(
+    RootModel[Annotated[MessageFrame | ResumeFrame | InterruptFrame | PingFrame, Field(discriminator="type")]]
+):
+    """What a client may send over a WebSocket."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """A turn that a client follows, whatever it came by."""
+
+    agent_id: UUID
+    message: UserMessage | Attach
+    after: tuple[int, int] | None
+    stop_when_left: bool
+
+
+class Chat:
+    """The handlers of public chat for one server."""
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        profiles: Profiles,
+        limiter: Limiter,
+        signing_key: bytes,
+        trusted_proxies: Sequence[Network],
+    ) -> None:
+        self._system = system
+        self._profiles = profiles
+        self._limiter = limiter
+        self._signing_key = signing_key
+        self._trusted_proxies = trusted_proxies
+
+    def routes(self) -> tuple[Route | SocketRoute, ...]:
+        """What the lane serves."""
+        return (
+            Route("POST", PATH, self.post),
+            Route("POST", f"{PATH}/resume", self.resume),
+            SocketRoute(f"{PATH}/ws", self.socket),
+        )
+
+    async def post(self, request: Request) -> Reply | EventStream:
+        """One message."""
+        body = request.parse(MessageBody)
+        key = request.header(b"idempotency-key")
+        if key is not None and body.idempotency_key is None:
+            if not 1 <= len(key) <= 200:
+                raise InvalidRequest("The header Idempotency-Key must have 1 to 200 characters")
+            body.idempotency_key = key
+        return await self._respond(request, await self._begin(request, body))
+
+    async def resume(self, request: Request) -> Reply | EventStream:
+        """The rest of a turn."""
+        following = await self._resume(request, request.parse(ResumeBody), request.header(b"last-event-id"))
+        return await self._respond(request, following)
+
+    async def socket(self, request: Request, socket: WebSocket) -> None:
+        """Messages and events both ways; any number of turns, one after another or at once."""
+        await self._profile(request)
+        sending = trio.Lock()
+        turns: list[_Following] = []
+
+        async def send(frame: Mapping[str, Any]) -> None:
+            async with sending:
+                await socket.send(orjson.dumps(frame).decode())
+
+        async def tell(following: _Following) -> None:
+            try:
+                async with aclosing(self._follow(following)) as followed:
+                    async for name, place, data in followed:
+                        await send({"type": name, **place, **data})
+            except HivemindError as error:
+                await send({"type": "error", **problems.envelope(error)})
+
+        async with trio.open_nursery() as nursery:
+            while True:
+                text = await socket.receive()
+                try:
+                    frame = bodies.parse(Frame, text.encode("utf-8", "surrogatepass")).root
+                    if isinstance(frame, PingFrame):
+                        await send({"type": "pong"})
+                    elif isinstance(frame, InterruptFrame):
+                        if turns:
+                            self._agent(turns[-1].agent_id).tell(Interrupt())
+                    elif isinstance(frame, MessageFrame):
+                        turns[:] = [await self._begin(request, frame)]
+                        nursery.start_soon(tell, turns[-1])
+                    else:
+                        turns[:] = [await self._resume(request, frame, None)]
+                        nursery.start_soon(tell, turns[-1])
+                except HivemindError as error:
+                    await send({"type": "error", **problems.envelope(error)})
+
+    def token(self, conversation_id: UUID) -> str:
+        """What proves that a conversation is the bearer's."""
+        digest = hmac.digest(self._signing_key, b"conversation:" + conversation_id.bytes, hashlib.sha256)
+        return urlsafe_b64encode(digest[:_TOKEN_BYTES]).decode()
+
+    # -- from requests to messages
+
+    async def _profile(self, request: Request) -> Profile:
+        profile = await self._profiles.by_slug(request.params["slug"])
+        if not profile.public:
+            # The same answer as for a slug that does not exist: what is not public is not shown to be there.
+            raise NotFound(f"There is no agent named {profile.slug!r}")
+        return profile
+
+    async def _begin(self, request: Request, body: MessageBody) -> _Following:
+        address = client_address(request.peer, request.header(b"x-forwarded-for"), self._trusted_proxies)
+        conversation = str(body.conversation_id) if body.conversation_id else None
+        self._limiter.admit(address, conversation, trio.current_time())
+        profile = await self._profile(request)
+        if len(body.message) > profile.max_input_chars:
+            raise InputTooLong(
+                f"The message has {len(body.message)} characters; this agent takes {profile.max_input_chars}"
+            )
+        caller = self._limiter.address_hash(address).hex()
+        opens = body.conversation_id is None
+        if body.conversation_id is None:
+            agent_id, scope = uuid7(), f"{profile.id}:{caller}"
+        else:
+            self._check_token(body.conversation_id, body.conversation_token)
+            agent_id, scope = body.conversation_id, str(body.conversation_id)
+        # A key of our own where the client gives none: a message whose agent fails before it is accepted
+        # can then be sent again without being answered twice.
+        key = body.idempotency_key or f"once-{uuid4()}"
+        message = UserMessage(body.message, profile, caller, opens, (scope, key))
+        return _Following(agent_id, message, None, profile.when_client_leaves == "stop")
+
+    async def _resume(self, request: Request, body: ResumeBody, last_event_id: str | None) -> _Following:
+        address = client_address(request.peer, request.header(b"x-forwarded-for"), self._trusted_proxies)
+        self._limiter.admit(address, str(body.conversation_id), trio.current_time())
+        profile = await self._profile(request)
+        self._check_token(body.conversation_id, body.conversation_token)
+        after = (body.epoch, body.seq) if body.epoch >= 0 else _place(last_event_id)
+        stop = profile.when_client_leaves == "stop"
+        return _Following(body.conversation_id, Attach(body.turn_id), after, stop)
+
+    def _check_token(self, conversation_id: UUID, token: str | None) -> None:
+        expected = self.token(conversation_id).encode()
+        if token is None or not hmac.compare_digest(expected, token.encode("utf-8", "surrogatepass")):
+            raise NotPermitted(
+                "The conversation token does not belong to this conversation",
+                remedy="send the conversation_token that came with the first reply",
+            )
+
+    def _agent(self, agent_id: UUID) -> Any:
+        return self._system.at(f"/agents/{agent_id}")
+
+    # -- from events to bytes
+
+    async def _respond(self, request: Request, following: _Following) -> Reply | EventStream:
+        if request.accepts("text/event-stream"):
+            return EventStream(self._frames(following))
+        async with aclosing(self._events(following)) as followed:
+            async for step in followed:
+                if isinstance(step.event, AgentReply):
+                    return Reply.of(self._reply(step.event))
+                if isinstance(step.event, Failed):
+                    raise step.event.error
+        raise AssertionError("a turn ends with a reply or an error")
+
+    async def _frames(self, following: _Following) -> AsyncGenerator[bytes, None]:
+        async with aclosing(self._follow(following)) as followed:
+            async for name, place, data in followed:
+                yield event(name, {**place, **data}, f"{place['epoch']}.{place['seq']}")
+
+    async def _follow(
+        self, following: _Following
+    ) -> AsyncGenerator[tuple[str, dict[str, int], dict[str, Any]], None]:
+        """Each event as its name, place and data; `reset` comes in where the answer starts again.
+
+        A turn that was not accepted raises: nothing has gone out, so the status can still say it.
+        """
+        accepted = False
+        async with aclosing(self._events(following)) as followed:
+            async for step in followed:
+                place = {"epoch": step.epoch, "seq": step.seq}
+                if step.again:
+                    yield "reset", {"epoch": step.epoch, "seq": -1}, {}
+                if isinstance(step.event, Failed) and not accepted:
+                    raise step.event.error
+                accepted = True
+                if isinstance(step.event, Accepted):
+                    yield "accepted", place, self._accepted(step.event)
+                elif isinstance(step.event, Delta):
+                    yield "delta", place, {"text": step.event.text}
+                elif isinstance(step.event, AgentReply):
+                    yield "reply", place, self._reply(step.event)
+                elif isinstance(step.event, Failed):
+                    yield "error", place, dict(problems.envelope(step.event.error))
+
+    async def _events(self, following: _Following) -> AsyncGenerator[Followed, None]:
+        agent = self._agent(following.agent_id)
+        ended = False
+        try:
+            steps = follow(self._system, agent, following.message, after=following.after)
+            async with aclosing(steps) as followed:
+                async for step in followed:
+                    ended = isinstance(step.event, AgentReply | Failed)
+                    yield step
+        finally:
+            if following.stop_when_left and not ended:
+                agent.tell(Interrupt())
+
+    def _accepted(self, accepted: Accepted) -> dict[str, Any]:
+        return {
+            "turn_id": str(accepted.turn_id),
+            "conversation_id": str(accepted.conversation_id),
+            "conversation_token": self.token(accepted.conversation_id),
+        }
+
+    def _reply(self, reply: AgentReply) -> dict[str, Any]:
+        return {
+            "reply": reply.text,
+            "conversation_id": str(reply.conversation_id),
+            "conversation_token": self.token(reply.conversation_id),
+            "turn_id": str(reply.turn_id),
+            "usage": {
+                "input_tokens": reply.usage.input_tokens,
+                "output_tokens": reply.usage.output_tokens,
+                "cost_micros": reply.usage.cost_micros,
+            },
+        }
+
+
+def _place(last_event_id: str | None) -> tuple[int, int] | None:
+    """(epoch, seq) of an SSE id."""
+    epoch, dot, seq = (last_event_id or "").partition(".")
+    if dot and epoch.isascii() and epoch.isdigit() and seq.isascii() and seq.isdigit():
+        return int(epoch[:18]), int(seq[:18])
+    return None

@@ -1,0 +1,99 @@
+"""What operators see: health for everyone, the tree of actors for those with a key."""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from functools import wraps
+from typing import ParamSpec
+
+import orjson
+from quart import Blueprint, Response, request
+
+from hivemind import __version__
+from hivemind.actors import ActorSystem, Tree
+from hivemind.errors import InvalidRequest, NotAuthenticated, NotFound
+from hivemind.health import Health
+
+MAX_CHILDREN = 10_000
+DEFAULT_CHILDREN = 200
+P = ParamSpec("P")
+
+
+def routes(system: ActorSystem, health: Health, admin_api_key: str) -> Blueprint:
+    """The routes as Quart takes them."""
+    blueprint = Blueprint("operators", __name__)
+    expected = admin_api_key.encode()
+
+    def with_key(handler: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
+        @wraps(handler)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
+            given = request.headers.get("X-API-Key", "").encode()
+            if not hmac.compare_digest(given, expected):
+                raise NotAuthenticated(
+                    "This needs an API key" if not given else "This API key is not valid",
+                    remedy="send the header X-API-Key with the key from secrets/admin_api_key",
+                )
+            return await handler(*args, **kwargs)
+
+        return guarded
+
+    @blueprint.get("/api/v1/health")
+    async def read_health() -> Response:
+        report = await health.check()
+        body = {
+            "status": report.status,
+            "version": __version__,
+            "checks": {name: check.as_dict() for name, check in report.checks.items()},
+        }
+        return _json(body, 503 if report.status == "down" else 200)
+
+    @blueprint.get("/api/v1/actors")
+    @with_key
+    async def read_tree() -> Response:
+        tree = system.tree(limit=_limit())
+        if tree is None:
+            raise NotFound
+        return _json({"tree": node(tree)})
+
+    @blueprint.get("/api/v1/actors/<path:address>")
+    @with_key
+    async def read_actor(address: str) -> Response:
+        tree = system.tree(f"/{address}", limit=_limit())
+        if tree is None:
+            raise NotFound(f"There is no actor at /{address}")
+        return _json({"actor": node(tree)})
+
+    return blueprint
+
+
+def node(tree: Tree) -> dict[str, object]:
+    """One actor and those below it, as JSON."""
+    shot = tree.snapshot
+    return {
+        "address": shot.address,
+        "kind": shot.kind,
+        "state": shot.state,
+        "since": shot.since_at,
+        "age_seconds": round(shot.age_seconds, 3),
+        "mailbox": asdict(shot.mailbox),
+        "handled": shot.handled,
+        "dropped": shot.dropped,
+        "in_hand": asdict(shot.in_hand) if shot.in_hand else None,
+        "restarts": shot.restarts,
+        "restarts_in_window": shot.restarts_in_window,
+        "last_exit": asdict(shot.last_exit) if shot.last_exit else None,
+        "facts": dict(shot.facts),
+        "children": [node(child) for child in tree.children],
+        "omitted": tree.omitted,
+    }
+
+
+def _limit() -> int:
+    text = request.args.get("limit", str(DEFAULT_CHILDREN))
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= MAX_CHILDREN):
+        raise InvalidRequest(f"limit must be a whole number from 1 to {MAX_CHILDREN}")
+    return int(text)
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(value, default=str), status, content_type="application/json")

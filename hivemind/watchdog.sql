@@ -1,0 +1,2 @@
+-- name: record_health
+insert into health_checks (status, checks) values (%s, %s)
