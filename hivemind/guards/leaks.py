@@ -1,11 +1,141 @@
-"""Whether an address, host or token in a reply gives something internal away.
+"""Whether an address, path, host or token in a text gives something internal away.
 
-Checks in the form of `pii.Check`; what looks like a leak is in the rule files.
+Checks in the form of `pii.Check`; what looks like a leak is in the rule files. Whether a token is random enough
+to be a secret is judged by its entropy and by the words that people write where a secret would stand.
 """
 
 import ipaddress
+import math
+from collections import Counter
 from collections.abc import Mapping
 
-from hivemind.guards.pii import Check
+from hivemind.guards.pii import Check, Part
 
-CHECKS: Mapping[str, Check] = {}
+SMALLEST_ENTROPY = 3.0
+SECRET_ENTROPY = 3.2
+HARMLESS_PATHS = frozenset({b"/dev/null", b"/dev/stdin", b"/dev/stdout", b"/dev/stderr", b"/dev/zero"})
+PLACEHOLDERS = (
+    b"example", b"placeholder", b"changeme", b"your", b"dummy", b"sample", b"redacted", b"xxxx", b"****",
+    b"....", b"insert", b"todo", b"fake", b"random",
+)  # fmt: skip
+PRIVATE = tuple(
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10")
+)
+
+
+def entropy(value: bytes) -> float:
+    """Return Shannon's entropy of the characters, in bits each."""
+    size = len(value)
+    return -sum(n / size * math.log2(n / size) for n in Counter(value).values()) if size else 0.0
+
+
+def is_placeholder(value: bytes) -> bool:
+    """Whether this is what people write where a secret would stand."""
+    low = value.lower()
+    return any(word in low for word in PLACEHOLDERS)
+
+
+def random(data: bytes, start: int, end: int) -> list[Part]:
+    """A token in a published format, unless it was plainly made up."""
+    value = data[start:end]
+    if entropy(value) < SMALLEST_ENTROPY or is_placeholder(value):
+        return []
+    return [(start, end, "SECRET")]
+
+
+def credential(data: bytes, start: int, end: int) -> list[Part]:
+    """A value where a credential stands: long and mixed, or short and random."""
+    value = data[start:end]
+    if is_placeholder(value) or entropy(value) < SECRET_ENTROPY:
+        return []
+    if not any(0x30 <= byte <= 0x39 for byte in value):
+        return []
+    return [(start, end, "SECRET")]
+
+
+def assigned(data: bytes, start: int, end: int) -> list[Part]:
+    """A value that is assigned to a name which speaks of a secret."""
+    value = data[start:end].rstrip(b".,;:")
+    if not credential(data, start, start + len(value)):
+        return []
+    if len(value) < 10 and value.isalnum():
+        return []
+    return [(start, start + len(value), "SECRET")]
+
+
+def login(data: bytes, start: int, end: int) -> list[Part]:
+    """A `user:password` on a command line."""
+    value = data[start:end]
+    user, _, password = value.partition(b":")
+    words = (b"password", b"pass", b"pwd", b"token", b"secret", b"username", b"user", b"key")
+    if is_placeholder(value) or password.lower().strip(b"[]()%") in words or user.lower() == b"username":
+        return []
+    return [(start, end, "SECRET")]
+
+
+def password(data: bytes, start: int, end: int) -> list[Part]:
+    """A word said to be a password: it must not be a plain word."""
+    value = data[start:end].rstrip(b".,;:!?)")
+    kinds = (
+        any(0x30 <= byte <= 0x39 for byte in value)
+        + any(0x41 <= byte <= 0x5A for byte in value[1:])
+        + any(byte in b"!@#$%^&*_+=~" for byte in value)
+    )
+    if kinds < 2 and not (kinds and len(value) > 7):
+        return []
+    return [(start, start + len(value), "SECRET")] if not is_placeholder(value) else []
+
+
+def path(data: bytes, start: int, end: int) -> list[Part]:
+    """A path, without the punctuation that ends a sentence."""
+    value = data[start:end].rstrip(b".,;:!?)*&\\'")
+    if value in HARMLESS_PATHS or len(value) < 4:
+        return []
+    return [(start, start + len(value), "FILE_PATH")]
+
+
+def unc(data: bytes, start: int, end: int) -> list[Part]:
+    """A path on another Windows machine; a regular expression looks much like one."""
+    value = data[start:end].rstrip(b".,;:!?)*&\\'")
+    host = value.lstrip(b"\\").split(b"\\", 1)[0]
+    if len(host) < 3 or b"\\" not in value.lstrip(b"\\") or any(mark in value for mark in (b"+", b"[", b"^", b"(")):
+        return []
+    return [(start, start + len(value), "FILE_PATH")]
+
+
+def private_ip(data: bytes, start: int, end: int) -> list[Part]:
+    """An IPv4 address of a network that the internet does not route."""
+    try:
+        address = ipaddress.IPv4Address(data[start:end].decode())
+    except ValueError:
+        return []
+    return [(start, end, "PRIVATE_IP")] if any(address in network for network in PRIVATE) else []
+
+
+def private_ip6(data: bytes, start: int, end: int) -> list[Part]:
+    """An IPv6 address that is unique-local or link-local."""
+    value = data[start:end].rstrip(b":") if not data[start:end].endswith(b"::") else data[start:end]
+    try:
+        ipaddress.IPv6Address(value.decode())
+    except ValueError:
+        return []
+    return [(start, start + len(value), "PRIVATE_IP")]
+
+
+def hostname(data: bytes, start: int, end: int) -> list[Part]:
+    """A host below a suffix for internal names."""
+    return [(start, end, "HOSTNAME")]
+
+
+def port(data: bytes, start: int, end: int) -> list[Part]:
+    """A port of an internal host."""
+    return [(start, end, "PORT")] if 0 < int(data[start + 1 : end]) < 65536 else []
+
+
+CHECKS: Mapping[str, Check] = {
+    check.__name__: check
+    for check in (
+        random, credential, assigned, login, password, path, unc, private_ip, private_ip6, hostname, port,
+    )
+}  # fmt: skip

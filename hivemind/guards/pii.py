@@ -6,15 +6,12 @@ rule measured and returns the parts that count, each with its type.
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from typing import Any
 
-import phonenumbers
-from stdnum import luhn
-
-Check = Callable[[bytes, int, int], list[tuple[int, int, str]]]
+Part = tuple[int, int, str]
+Check = Callable[[bytes, int, int], list[Part]]
 
 
-def ip_address(data: bytes, start: int, end: int) -> list[tuple[int, int, str]]:
+def ip_address(data: bytes, start: int, end: int) -> list[Part]:
     """Any IP address that parses."""
     try:
         ipaddress.ip_address(data[start:end].decode())

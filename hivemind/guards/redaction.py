@@ -7,7 +7,6 @@ needs: the last bytes as context, the numbers given to values, and whether a val
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
 from typing import Any
 
 import re2
@@ -133,7 +132,7 @@ class Redaction:
                     break
                 start = cut
             numbers: set[int] = set()
-            while index < len(hits) and hits[index][0] <= end:
+            while index < len(hits) and hits[index][0] <= max(end, position + 1):
                 numbers.add(hits[index][1])
                 index += 1
             floor = end
