@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from uuid import UUID
 
 import trio
-from quart_trio import QuartTrio
 
 from hivemind import keyfiles
 from hivemind.actors import ActorSystem, ChildSpec, Exit, Policies, RowSupervisor, Supervisor
@@ -16,10 +15,9 @@ from hivemind.children import ChildProcess
 from hivemind.errors import HivemindError
 from hivemind.guards import Guards
 from hivemind.health import Health
-from hivemind.http import operators, problems
+from hivemind.http import routes
 from hivemind.http.chat import Chat
 from hivemind.http.edge import Drain, Edge
-from hivemind.http.lane import Lane
 from hivemind.http.limits import Limiter, networks
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
@@ -125,10 +123,13 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         await stack.enter_async_context(system)
         limiter = Limiter(settings.limits, keys.signing_key)
         chat = Chat(system, profiles, limiter, keys.signing_key, networks(settings.server.trusted_proxies))
-        app = QuartTrio("hivemind")
-        problems.install(app)
-        app.register_blueprint(operators.routes(system, health, keys.admin_api_key))
-        lane = Lane(chat.routes(), app, max_body_bytes=settings.server.max_body_bytes)
+        lane = routes.lane(
+            chat,
+            system,
+            health,
+            admin_api_key=keys.admin_api_key,
+            max_body_bytes=settings.server.max_body_bytes,
+        )
         await system.start(
             *children,
             ChildSpec("agents", RowSupervisor, kwargs=_agents(resources)),

@@ -143,7 +143,7 @@ class Chat:
 
     async def resume(self, request: Request) -> Reply | EventStream:
         """The rest of a turn."""
-        following = await self._resume(request, request.parse(ResumeBody), request.header(b"last-event-id"))
+        following = await self._resume(request, request.parse(ResumeBody))
         return await self._respond(request, following)
 
     async def socket(self, request: Request, socket: WebSocket) -> None:
@@ -164,22 +164,24 @@ class Chat:
             except HivemindError as error:
                 await send({"type": "error", **problems.envelope(error)})
 
+        async def take(frame: MessageFrame | ResumeFrame | InterruptFrame | PingFrame) -> None:
+            if isinstance(frame, PingFrame):
+                await send({"type": "pong"})
+            elif isinstance(frame, InterruptFrame):
+                for following in turns[-1:]:
+                    self._agent(following.agent_id).tell(Interrupt())
+            else:
+                if isinstance(frame, MessageFrame):
+                    turns[:] = [await self._begin(request, frame)]
+                else:
+                    turns[:] = [await self._resume(request, frame)]
+                nursery.start_soon(tell, turns[-1])
+
         async with trio.open_nursery() as nursery:
             while True:
                 text = await socket.receive()
                 try:
-                    frame = bodies.parse(Frame, text.encode("utf-8", "surrogatepass")).root
-                    if isinstance(frame, PingFrame):
-                        await send({"type": "pong"})
-                    elif isinstance(frame, InterruptFrame):
-                        if turns:
-                            self._agent(turns[-1].agent_id).tell(Interrupt())
-                    elif isinstance(frame, MessageFrame):
-                        turns[:] = [await self._begin(request, frame)]
-                        nursery.start_soon(tell, turns[-1])
-                    else:
-                        turns[:] = [await self._resume(request, frame, None)]
-                        nursery.start_soon(tell, turns[-1])
+                    await take(bodies.parse(Frame, text.encode("utf-8", "surrogatepass")).root)
                 except HivemindError as error:
                     await send({"type": "error", **problems.envelope(error)})
 
@@ -219,12 +221,12 @@ class Chat:
         message = UserMessage(body.message, profile, caller, opens, (scope, key))
         return _Following(agent_id, message, None, profile.when_client_leaves == "stop")
 
-    async def _resume(self, request: Request, body: ResumeBody, last_event_id: str | None) -> _Following:
+    async def _resume(self, request: Request, body: ResumeBody) -> _Following:
         address = client_address(request.peer, request.header(b"x-forwarded-for"), self._trusted_proxies)
         self._limiter.admit(address, str(body.conversation_id), trio.current_time())
         profile = await self._profile(request)
         self._check_token(body.conversation_id, body.conversation_token)
-        after = (body.epoch, body.seq) if body.epoch >= 0 else _place(last_event_id)
+        after = (body.epoch, body.seq) if body.epoch >= 0 else _place(request.header(b"last-event-id"))
         stop = profile.when_client_leaves == "stop"
         return _Following(body.conversation_id, Attach(body.turn_id), after, stop)
 

@@ -1,0 +1,17 @@
+"""Every route of the server in one place: the busy ones on the lane, the rest behind it on Quart."""
+
+from quart_trio import QuartTrio
+
+from hivemind.actors import ActorSystem
+from hivemind.health import Health
+from hivemind.http import operators, problems
+from hivemind.http.chat import Chat
+from hivemind.http.lane import Lane
+
+
+def lane(chat: Chat, system: ActorSystem, health: Health, *, admin_api_key: str, max_body_bytes: int) -> Lane:
+    """The whole application, as the server takes it."""
+    app = QuartTrio("hivemind")
+    problems.install(app)
+    app.register_blueprint(operators.routes(system, health, admin_api_key))
+    return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)
