@@ -94,7 +94,7 @@ class Turn:
 def compose(
     profile: Profile, model: str, history: Sequence[ProviderMessage], text: str, context_tokens: int | None
 ) -> ProviderRequest:
-    """The request for an answer to `text`: as much of the newest history as the profile and the model take."""
+    """The request for an answer to `text`, with as much of the newest history as profile and model take."""
     kept = list(history[-profile.history_messages :]) if profile.history_messages else []
     if context_tokens is not None:
         room = (context_tokens - profile.max_output_tokens - _FRAME_TOKENS) * _BYTES_PER_TOKEN

@@ -18,7 +18,7 @@ import trio
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 from uuid_utils.compat import uuid7
 
-from hivemind.actors import ActorSystem
+from hivemind.actors import ActorSystem, Address
 from hivemind.agents import (
     Accepted,
     Attach,
@@ -139,51 +139,17 @@ class Chat:
             if not 1 <= len(key) <= 200:
                 raise InvalidRequest("The header Idempotency-Key must have 1 to 200 characters")
             body.idempotency_key = key
-        return await self._respond(request, await self._begin(request, body))
+        return await self._respond(request, await self.begin(request, body))
 
     async def resume(self, request: Request) -> Reply | EventStream:
         """The rest of a turn."""
-        following = await self._resume(request, request.parse(ResumeBody))
+        following = await self.take_up(request, request.parse(ResumeBody))
         return await self._respond(request, following)
 
     async def socket(self, request: Request, socket: WebSocket) -> None:
-        """Messages and events both ways; any number of turns, one after another or at once."""
+        """Messages and events both ways."""
         await self._profile(request)
-        sending = trio.Lock()
-        turns: list[_Following] = []
-
-        async def send(frame: Mapping[str, Any]) -> None:
-            async with sending:
-                await socket.send(orjson.dumps(frame).decode())
-
-        async def tell(following: _Following) -> None:
-            try:
-                async with aclosing(self._follow(following)) as followed:
-                    async for name, place, data in followed:
-                        await send({"type": name, **place, **data})
-            except HivemindError as error:
-                await send({"type": "error", **problems.envelope(error)})
-
-        async def take(frame: MessageFrame | ResumeFrame | InterruptFrame | PingFrame) -> None:
-            if isinstance(frame, PingFrame):
-                await send({"type": "pong"})
-            elif isinstance(frame, InterruptFrame):
-                for following in turns[-1:]:
-                    self._agent(following.agent_id).tell(Interrupt())
-            else:
-                if isinstance(frame, MessageFrame):
-                    turns[:] = [await self._begin(request, frame)]
-                else:
-                    turns[:] = [await self._resume(request, frame)]
-                nursery.start_soon(tell, turns[-1])
-
-        async with trio.open_nursery() as nursery:
-            while True:
-                text = await socket.receive()
-                try:
-                    await take(bodies.parse(Frame, text.encode("utf-8", "surrogatepass")).root)
-                except HivemindError as error:
-                    await send({"type": "error", **problems.envelope(error)})
+        await _Dialogue(self, request, socket).run()
 
     def token(self, conversation_id: UUID) -> str:
         """What proves that a conversation is the bearer's."""
@@ -199,7 +165,8 @@ class Chat:
             raise NotFound(f"There is no agent named {profile.slug!r}")
         return profile
 
-    async def _begin(self, request: Request, body: MessageBody) -> _Following:
+    async def begin(self, request: Request, body: MessageBody) -> _Following:
+        """Let a message in: limits, profile, length, token."""
         address = client_address(request.peer, request.header(b"x-forwarded-for"), self._trusted_proxies)
         conversation = str(body.conversation_id) if body.conversation_id else None
         self._limiter.admit(address, conversation, trio.current_time())
@@ -221,7 +188,8 @@ class Chat:
         message = UserMessage(body.message, profile, caller, opens, (scope, key))
         return _Following(agent_id, message, None, profile.when_client_leaves == "stop")
 
-    async def _resume(self, request: Request, body: ResumeBody) -> _Following:
+    async def take_up(self, request: Request, body: ResumeBody) -> _Following:
+        """Let a listener in again."""
         address = client_address(request.peer, request.header(b"x-forwarded-for"), self._trusted_proxies)
         self._limiter.admit(address, str(body.conversation_id), trio.current_time())
         profile = await self._profile(request)
@@ -238,7 +206,8 @@ class Chat:
                 remedy="send the conversation_token that came with the first reply",
             )
 
-    def _agent(self, agent_id: UUID) -> Any:
+    def agent(self, agent_id: UUID) -> Address:
+        """Where a conversation's agent lives."""
         return self._system.at(f"/agents/{agent_id}")
 
     # -- from events to bytes
@@ -255,11 +224,11 @@ class Chat:
         raise AssertionError("a turn ends with a reply or an error")
 
     async def _frames(self, following: _Following) -> AsyncGenerator[bytes, None]:
-        async with aclosing(self._follow(following)) as followed:
+        async with aclosing(self.follow(following)) as followed:
             async for name, place, data in followed:
                 yield event(name, {**place, **data}, f"{place['epoch']}.{place['seq']}")
 
-    async def _follow(
+    async def follow(
         self, following: _Following
     ) -> AsyncGenerator[tuple[str, dict[str, int], dict[str, Any]], None]:
         """Each event as its name, place and data; `reset` comes in where the answer starts again.
@@ -285,7 +254,7 @@ class Chat:
                     yield "error", place, dict(problems.envelope(step.event.error))
 
     async def _events(self, following: _Following) -> AsyncGenerator[Followed, None]:
-        agent = self._agent(following.agent_id)
+        agent = self.agent(following.agent_id)
         ended = False
         try:
             steps = follow(self._system, agent, following.message, after=following.after)
@@ -316,6 +285,57 @@ class Chat:
                 "cost_micros": reply.usage.cost_micros,
             },
         }
+
+
+class _Dialogue:
+    """One open socket: any number of turns, one after another or at once; one frame goes out at a time."""
+
+    def __init__(self, chat: Chat, request: Request, socket: WebSocket) -> None:
+        self._chat = chat
+        self._request = request
+        self._socket = socket
+        self._sending = trio.Lock()
+        self._last: _Following | None = None
+
+    async def run(self) -> None:
+        """Take frames until the socket closes; that ends the following, not the turns."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                text = await self._socket.receive()
+                try:
+                    frame = bodies.parse(Frame, text.encode("utf-8", "surrogatepass")).root
+                    following = await self._take(frame)
+                except HivemindError as error:
+                    await self._send({"type": "error", **problems.envelope(error)})
+                else:
+                    if following is not None:
+                        self._last = following
+                        nursery.start_soon(self._tell, following)
+
+    async def _take(
+        self, frame: MessageFrame | ResumeFrame | InterruptFrame | PingFrame
+    ) -> _Following | None:
+        if isinstance(frame, MessageFrame):
+            return await self._chat.begin(self._request, frame)
+        if isinstance(frame, ResumeFrame):
+            return await self._chat.take_up(self._request, frame)
+        if isinstance(frame, PingFrame):
+            await self._send({"type": "pong"})
+        elif self._last is not None:
+            self._chat.agent(self._last.agent_id).tell(Interrupt())
+        return None
+
+    async def _tell(self, following: _Following) -> None:
+        try:
+            async with aclosing(self._chat.follow(following)) as followed:
+                async for name, place, data in followed:
+                    await self._send({"type": name, **place, **data})
+        except HivemindError as error:
+            await self._send({"type": "error", **problems.envelope(error)})
+
+    async def _send(self, frame: Mapping[str, Any]) -> None:
+        async with self._sending:
+            await self._socket.send(orjson.dumps(frame).decode())
 
 
 def _place(last_event_id: str | None) -> tuple[int, int] | None:
