@@ -44,18 +44,17 @@ run("start", N) ->
 run("crash", N) ->
     process_flag(trap_exit, true),
     register(bench, self()),
-    Before = cpu(),
-    crash_rounds(N),
-    report(Before, N).
+    Latencies = lists:sort(crash_rounds(N, [])),
+    io:format("~.4f~n", [lists:nth(length(Latencies) div 2, Latencies) / 1000]).
 
-crash_rounds(N) when N =< 0 -> ok;
-crash_rounds(N) ->
+crash_rounds(N, Latencies) when N =< 0 -> Latencies;
+crash_rounds(N, Latencies) ->
     {ok, Pid} = supervisor:start_link(?MODULE, {supervisor, 100}),
-    receive up -> ok end,
-    crash(100),
+    receive {up, _} -> ok end,
+    More = crash(100, Latencies),
     exit(Pid, shutdown),
     receive {'EXIT', Pid, _} -> ok end,
-    crash_rounds(N - 100).
+    crash_rounds(N - 100, More).
 
 count(N, N, Owner) -> Owner ! done;
 count(I, N, Owner) -> receive _ -> count(I + 1, N, Owner) end.
@@ -69,20 +68,23 @@ cast(Pid, N) -> gen_server:cast(Pid, N), cast(Pid, N - 1).
 call(_, 0) -> ok;
 call(Pid, N) -> N = gen_server:call(Pid, N), call(Pid, N - 1).
 
-crash(0) -> ok;
-crash(N) -> crasher ! boom, receive up -> ok end, crash(N - 1).
+crash(0, Latencies) -> Latencies;
+crash(N, Latencies) ->
+    crasher ! boom,
+    Crashed = receive {crashed, At} -> At end,
+    receive {up, Up} -> crash(N - 1, [Up - Crashed | Latencies]) end.
 
 start_link(crasher) -> gen_server:start_link({local, crasher}, ?MODULE, crasher, []).
 
 init(server) -> {ok, 0};
-init(crasher) -> bench ! up, {ok, 0};
+init(crasher) -> bench ! {up, erlang:monotonic_time(nanosecond)}, {ok, 0};
 init({supervisor, N}) ->
     {ok, {#{strategy => one_for_one, intensity => N + 1, period => 3600},
           [#{id => crasher, start => {?MODULE, start_link, [crasher]}}]}}.
 
 handle_call(X, _, N) -> {reply, X, N + 1}.
 handle_cast(_, N) -> {noreply, N}.
-handle_info(boom, _) -> exit(boom).
+handle_info(boom, _) -> bench ! {crashed, erlang:monotonic_time(nanosecond)}, exit(boom).
 
 rss() ->
     {ok, Bin} = file:read_file("/proc/self/statm"),

@@ -7,8 +7,7 @@ A restart replaces `actor` and nothing else, which is why refs and addresses sur
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import trio
 from pykka import ActorDeadError
@@ -42,13 +41,30 @@ State = Literal["starting", "up", "suspended", "waiting", "stopping", "down", "f
 logger = logging.getLogger("hivemind.actors")
 
 
-@dataclass(frozen=True, slots=True)
-class LastExit:
+class LastExit(NamedTuple):
     """The last end of an actor as text: an exception kept here would keep its frames alive."""
 
     reason: str
     error: str | None
     at: float
+
+
+class Grip:
+    """The cancel scope of whoever runs an actor, and whether it was cancelled.
+
+    Trio's own flag asks the clock for a deadline at each look, and this one is looked at all the time.
+    """
+
+    __slots__ = ("cancelled", "scope")
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        """Cancel what is awaited under it."""
+        self.cancelled = True
+        self.scope.cancel()
 
 
 class Cell:
@@ -63,6 +79,7 @@ class Cell:
         "cls",
         "ending",
         "failure",
+        "grip",
         "history",
         "in_hand",
         "incarnation",
@@ -72,7 +89,6 @@ class Cell:
         "policy",
         "quiet",
         "restarts",
-        "scope",
         "since",
         "spec",
         "state",
@@ -101,13 +117,13 @@ class Cell:
         self.actor: Actor | None = None
         self.spec: ChildSpec | None = None
         self.state: State = "down"
-        self.since = self.up_at = system.now()
+        self.since = self.up_at = 0.0
         self.incarnation = 0
         self.restarts = 0
         self.history: History | None = None
         self.last_exit: LastExit | None = None
         # Set only while user code of this actor is suspended: what `kill` has to cancel.
-        self.scope: trio.CancelScope | None = None
+        self.grip: Grip | None = None
         self.in_hand: tuple[Any, float] | None = None
         self.tasks: set[trio.CancelScope] | None = None
         self.ending: Exit | None = None
@@ -195,8 +211,8 @@ class Cell:
             return
         self.ending = exit
         mailbox.signal |= KILL
-        if self.scope is not None:
-            self.scope.cancel()
+        if self.grip is not None:
+            self.grip.cancel()
         elif self.cls.mode == "pooled" and mailbox.state != RUNNING:
             self.end(exit)
         else:
@@ -208,8 +224,8 @@ class Cell:
             return
         self.failure = self.failure or error
         self.mailbox.signal |= FAIL
-        if self.scope is not None:
-            self.scope.cancel()
+        if self.grip is not None:
+            self.grip.cancel()
         else:
             self.mailbox.rouse()
 

@@ -22,7 +22,7 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from hivemind.actors.cell import Cell
+from hivemind.actors.cell import Cell, Grip
 from hivemind.actors.delivery import Suspended, failed, proceed, serve
 from hivemind.actors.mailbox import (
     ENDED,
@@ -89,10 +89,11 @@ class Dispatcher:
         while True:
             # The scope belongs to the worker: opening one per message would cost more than the message.
             # A kill cancels it, possibly a moment too late; so it is renewed whenever it was cancelled.
-            with trio.CancelScope() as scope:
-                while not scope.cancel_called:
-                    await self._drain(scope)
-                    if scope.cancel_called:
+            grip = Grip()
+            with grip.scope:
+                while not grip.cancelled:
+                    await self._drain(grip)
+                    if grip.cancelled:
                         break
                     if len(self._idle) >= MAX_IDLE:
                         return
@@ -100,7 +101,7 @@ class Dispatcher:
                     await wait_task_rescheduled(abort)
                     self._armed -= 1
 
-    async def _drain(self, scope: trio.CancelScope) -> None:
+    async def _drain(self, grip: Grip) -> None:
         run_queue = self._run_queue
         system = self._system
         stopwatch = system.stopwatch
@@ -115,9 +116,9 @@ class Dispatcher:
                 mailbox.state = RUNNING
                 suspended = None if mailbox.signal else serve(mailbox, throughput)
                 if suspended is not None or mailbox.signal:
-                    await self._attend(mailbox, suspended, scope)
+                    await self._attend(mailbox, suspended, grip)
                 self._settle(mailbox)
-                if scope.cancel_called:
+                if grip.cancelled:
                     return
                 if stopwatch() > slice_end:
                     self._draining = False
@@ -146,10 +147,10 @@ class Dispatcher:
 
     @types.coroutine
     def _attend(  # noqa: C901 one coroutine driven by hand
-        self, mailbox: Mailbox, suspended: Suspended | None, scope: trio.CancelScope
+        self, mailbox: Mailbox, suspended: Suspended | None, grip: Grip
     ) -> Generator[Any, Any, None]:
         """Complete a handler, obey signals. Followers take over only if that really suspends."""
-        coroutine = _complete_and_obey(mailbox.cell, suspended, scope)
+        coroutine = _complete_and_obey(mailbox.cell, suspended, grip)
         try:
             trap = coroutine.send(None)
         except StopIteration:
@@ -172,7 +173,7 @@ class Dispatcher:
                 except StopIteration:
                     return
                 except trio.Cancelled:
-                    if mailbox.state == RUNNING and scope.cancel_called:
+                    if mailbox.state == RUNNING and grip.cancelled:
                         mailbox.state = QUEUED  # a fresh scope serves its signal
                         self._run_queue.appendleft(mailbox)
                     elif mailbox.state == RUNNING:
@@ -190,21 +191,22 @@ class Dispatcher:
         mailbox = cell.mailbox
         try:
             while cell.incarnation == incarnation and mailbox.state < ENDED:
-                with trio.CancelScope() as scope:
-                    await self._loop(cell, scope)
+                grip = Grip()
+                with grip.scope:
+                    await self._loop(cell, grip)
         finally:
             if cell.incarnation == incarnation and mailbox.state < ENDED:
                 cell.end(SHUTDOWN)  # the whole system is being cancelled
 
-    async def _loop(self, cell: Cell, scope: trio.CancelScope) -> None:
+    async def _loop(self, cell: Cell, grip: Grip) -> None:
         mailbox = cell.mailbox
         incarnation = cell.incarnation
         throughput = self._system.throughput
-        while not scope.cancel_called:
+        while not grip.cancelled:
             mailbox.state = RUNNING
             suspended = None if mailbox.signal else serve(mailbox, throughput)
             if suspended is not None or mailbox.signal & ~SUSPEND:
-                await _complete_and_obey(cell, suspended, scope)
+                await _complete_and_obey(cell, suspended, grip)
                 if cell.incarnation != incarnation or mailbox.state != RUNNING:
                     return
             if mailbox.senders:
@@ -222,19 +224,19 @@ class Dispatcher:
                 await mailbox.park()
 
 
-async def _complete_and_obey(cell: Cell, suspended: Suspended | None, scope: trio.CancelScope) -> None:
+async def _complete_and_obey(cell: Cell, suspended: Suspended | None, grip: Grip) -> None:
     if suspended is not None:
-        await _complete(cell, suspended, scope)
+        await _complete(cell, suspended, grip)
     mailbox = cell.mailbox
-    while mailbox.signal & ~SUSPEND and mailbox.state == RUNNING and not scope.cancel_called:
-        await _obey(cell, scope)
+    while mailbox.signal & ~SUSPEND and mailbox.state == RUNNING and not grip.cancelled:
+        await _obey(cell, grip)
 
 
-async def _complete(cell: Cell, suspended: Suspended, scope: trio.CancelScope) -> None:
+async def _complete(cell: Cell, suspended: Suspended, grip: Grip) -> None:
     """Wait for a handler that suspended and answer its caller, whatever happens."""
     reply = suspended.reply
     cell.in_hand = (suspended.message, cell.system.now())
-    cell.scope = scope
+    cell.grip = grip
     try:
         result = await proceed(cell, suspended.coroutine, suspended.trap)
     except BaseException as error:  # noqa: BLE001 `failed` passes on what is not the actor's
@@ -243,12 +245,12 @@ async def _complete(cell: Cell, suspended: Suspended, scope: trio.CancelScope) -
         if reply is not None and not reply.done:
             reply.set(result)
     finally:
-        cell.scope = cell.in_hand = None
+        cell.grip = cell.in_hand = None
         mailbox = cell.mailbox
         mailbox.high_water = max(mailbox.high_water, len(mailbox))
 
 
-async def _obey(cell: Cell, scope: trio.CancelScope) -> None:
+async def _obey(cell: Cell, grip: Grip) -> None:
     """Carry out the weightiest signal. Ends in a state other than RUNNING if the actor ended."""
     mailbox = cell.mailbox
     actor = cell.actor
@@ -259,49 +261,49 @@ async def _obey(cell: Cell, scope: trio.CancelScope) -> None:
         error = cell.failure
         assert error is not None
         logger.error("%s failed", cell.address, exc_info=error)
-        await _hook(cell, scope, actor.on_failure, type(error), error, error.__traceback__)
-        await _end(cell, scope, Exit("error", error))
+        await _hook(cell, grip, actor.on_failure, type(error), error, error.__traceback__)
+        await _end(cell, grip, Exit("error", error))
     elif mailbox.signal & START:
         mailbox.signal &= ~START
-        error = await _hook(cell, scope, actor.on_start)
+        error = await _hook(cell, grip, actor.on_start)
         if mailbox.signal & (KILL | FAIL):
             return
         if error is not None:
             logger.error("%s failed to start", cell.address, exc_info=error)
-            await _end(cell, scope, Exit("start_failed", error))
+            await _end(cell, grip, Exit("start_failed", error))
         else:
             cell.came_up()
     elif mailbox.signal & STOP:
         if cell.state != "stopping":
             cell.enter("stopping")
-        cell.scope = scope
+        cell.grip = grip
         try:
             await cell.cancel_tasks()
         finally:
-            cell.scope = None
-        error = await _hook(cell, scope, actor.on_stop)
+            cell.grip = None
+        error = await _hook(cell, grip, actor.on_stop)
         if error is not None:
             logger.error("%s failed in on_stop", cell.address, exc_info=error)
-        await _end(cell, scope, (cell.ending or NORMAL) if error is None else Exit("error", error))
+        await _end(cell, grip, (cell.ending or NORMAL) if error is None else Exit("error", error))
 
 
-async def _end(cell: Cell, scope: trio.CancelScope | None, exit: Exit) -> None:
-    """End; a supervisor outlives its children. Only a kill (no scope) cannot be hurried by a kill."""
+async def _end(cell: Cell, grip: Grip | None, exit: Exit) -> None:
+    """End; a supervisor outlives its children. Only a kill (no grip) cannot be hurried by a kill."""
     actor = cell.actor
     assert actor is not None
     if cell.cls.has_children:
-        cell.scope = scope
+        cell.grip = grip
         try:
-            with trio.CancelScope(shield=scope is None):
+            with trio.CancelScope(shield=grip is None):
                 await actor._release(exit)  # noqa: SLF001 the runtime's own hook
         finally:
-            cell.scope = None
+            cell.grip = None
     cell.end(exit)
 
 
-async def _hook(cell: Cell, scope: trio.CancelScope, function: Any, *args: Any) -> BaseException | None:
+async def _hook(cell: Cell, grip: Grip, function: Any, *args: Any) -> BaseException | None:
     """Run a life-cycle hook, sync or async; return what it raised."""
-    cell.scope = scope
+    cell.grip = grip
     outer, cell.system.running = cell.system.running, cell
     try:
         try:
@@ -320,7 +322,7 @@ async def _hook(cell: Cell, scope: trio.CancelScope, function: Any, *args: Any) 
             raise
         return fault
     finally:
-        cell.scope = None
+        cell.grip = None
     return None
 
 

@@ -189,8 +189,7 @@ class ChildSpec(NamedTuple):
     version: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """What is remembered of earlier failures: the budget's window and the back-off's run."""
 
     restarted_at: tuple[float, ...] = ()
@@ -199,15 +198,13 @@ class History:
     own_budget: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(NamedTuple):
     """Start it again now."""
 
     history: History
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Start it again after a while."""
 
     seconds: float

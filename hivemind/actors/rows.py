@@ -26,13 +26,11 @@ from hivemind.actors.policy import (
     Forget,
     GiveUp,
     History,
-    Restart,
-    Wait,
     decide,
     within,
 )
 from hivemind.actors.signals import PASSIVATED, Escalated, Exit
-from hivemind.actors.supervisor import Exited, Supervisor
+from hivemind.actors.supervisor import Supervisor
 from hivemind.actors.timers import Timer
 
 logger = logging.getLogger("hivemind.actors")
@@ -93,19 +91,14 @@ class RowSupervisor(Supervisor):
                 return None
         return await super().on_receive(message)
 
-    def activate(self, address: str) -> Cell:
-        """Return the live row at an address, started if need be. Synchronous: on the sender's path."""
-        cell = self.children.get(address)
-        if cell is not None and not cell.closed:
-            return cell
-        if cell is not None:
-            raise cell.dead()
+    def activate(self, address: str, name: str) -> Cell:
+        """Start the row at an address where there is none. Synchronous: on the sender's path."""
         if self._child is None or self._releasing:
             raise ActorDeadError(f"there is no actor at {address}")
-        spec = self._child(address.rpartition("/")[2])
+        spec = self._child(name)
         cell = Cell(self.system, address, spec.cls, spec.policy, self)
         self.children[address] = self.system.cells[address] = cell
-        self._launch(cell, spec)
+        self._launch(cell, lambda _: spec)
         return cell
 
     def keeps_mailbox(self, cell: Cell, exit: Exit) -> bool:
@@ -121,7 +114,7 @@ class RowSupervisor(Supervisor):
         elif cell.closed:
             self._disown(cell)
         else:
-            self._launch(cell)
+            self._launch(cell, self._spec_of)
 
     def policy_changed(self) -> None:
         """Sweep by the new limits."""
@@ -133,14 +126,14 @@ class RowSupervisor(Supervisor):
 
     # -- deciding and doing
 
-    async def _exited(self, cell: Cell, exit: Exit) -> None:
+    def _decide(self, cell: Cell, exit: Exit) -> Decision:
         history = cell.history or History()
         up_at = None if exit.reason == "start_failed" else cell.up_at
         history = History(history.restarted_at, history.attempts, up_at, own_budget=True)
-        decision = decide(cell.policy, history, self.system.now(), exit, chance=self.chance())
-        if isinstance(decision, (Restart, Wait)):
-            cell.history = decision.history
-        await self._follow(cell, exit, decision)
+        return decide(cell.policy, history, self.system.now(), exit, chance=self.chance())
+
+    def _remember(self, cell: Cell, history: History) -> None:
+        cell.history = history
 
     async def _follow(self, cell: Cell, exit: Exit, decision: Decision) -> None:
         match decision:
@@ -172,19 +165,10 @@ class RowSupervisor(Supervisor):
                 f"in {policy.within_seconds:g} seconds"
             ) from exit.error
 
-    async def _restart(self, cell: Cell) -> None:
-        cell.restarts += 1
-        self._launch(cell)
-
-    def _launch(self, cell: Cell, spec: ChildSpec | None = None) -> None:
-        """Start a row without waiting for it; a failure comes back as a message."""
-        try:
-            spec = spec or self._spec_of(cell)
-            cell.incarnate(spec.args, spec.kwargs)
-        except Exception as error:
-            logger.exception("%s could not be made", cell.address)
-            self._tell_self(Exited(cell, cell.incarnation, Exit("start_failed", error)))
-        self._plan_sweep(cell.policy.passivate_after_seconds)
+    def _launch(self, cell: Cell, spec_of: Callable[[Cell], ChildSpec]) -> None:
+        super()._launch(cell, spec_of)
+        if self._sweep is None:
+            self._plan_sweep(cell.policy.passivate_after_seconds)
 
     def _spec_of(self, cell: Cell) -> ChildSpec:
         if cell.spec is not None:
@@ -239,7 +223,7 @@ class RowSupervisor(Supervisor):
         started = 0
         for address, spec in wanted.items():
             if address not in self.children:
-                self._launch(self._adopt(spec), spec)
+                self._launch(self._adopt(spec), self._spec_of)
                 started += 1
                 if not started % SLICE:
                     await trio.lowlevel.checkpoint()

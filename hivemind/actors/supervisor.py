@@ -206,22 +206,52 @@ class Supervisor(Actor):
         if self._awaited is not None and self._awaited[0] is cell:
             (_, outcome), self._awaited = self._awaited, None
             outcome.set(exit)
-        elif cell not in self._stopping and not self._releasing:
+        elif cell in self._stopping or self._releasing:
+            return
+        elif self.strategy == "one_for_one" and not self._cell.mailbox.signal:
+            # A restart that concerns nobody else need not wait for the supervisor's turn.
+            decision = self._decide(cell, exit)
+            if isinstance(decision, Restart):
+                self._remember(cell, decision.history)
+                self._relaunch(cell)
+            else:
+                self._tell_self(Exited(cell, cell.incarnation, exit))
+        else:
             self._tell_self(Exited(cell, cell.incarnation, exit))
 
     # -- deciding and doing
 
-    async def _exited(self, cell: Cell, exit: Exit) -> None:
-        now = self.system.now()
-        own = cell.history or History()
+    def _decide(self, cell: Cell, exit: Exit) -> Decision:
+        attempts = 0 if cell.history is None else cell.history.attempts
         up_at = None if exit.reason == "start_failed" else cell.up_at
-        history = History(self._restarted_at, own.attempts, up_at)
+        history = History(self._restarted_at, attempts, up_at)
         policy = shared(cell.policy, self._cell.policy)
-        decision = decide(policy, history, now, exit, chance=self.chance())
+        return decide(policy, history, self.system.now(), exit, chance=self.chance())
+
+    def _remember(self, cell: Cell, history: History) -> None:
+        """Keep the window for all children, and for each what an operator wants to see of it."""
+        now = history.restarted_at[-1]
+        earlier = () if cell.history is None else within(self._cell.policy, cell.history.restarted_at, now)
+        self._restarted_at = history.restarted_at
+        cell.history = History((*earlier, now), history.attempts)
+
+    def _relaunch(self, cell: Cell) -> None:
+        cell.restarts += 1
+        self._launch(cell, self._spec_of)
+
+    def _launch(self, cell: Cell, spec_of: Callable[[Cell], ChildSpec]) -> None:
+        """Start a child without waiting for it; a failure comes back as a message."""
+        try:
+            spec = spec_of(cell)
+            cell.incarnate(spec.args, spec.kwargs)
+        except Exception as error:
+            logger.exception("%s could not be made", cell.address)
+            self._tell_self(Exited(cell, cell.incarnation, Exit("start_failed", error)))
+
+    async def _exited(self, cell: Cell, exit: Exit) -> None:
+        decision = self._decide(cell, exit)
         if isinstance(decision, (Restart, Wait)):
-            self._restarted_at = decision.history.restarted_at
-            times = (*within(policy, own.restarted_at, now), now)
-            cell.history = History(times, decision.history.attempts)
+            self._remember(cell, decision.history)
         await self._follow(cell, exit, decision)
 
     async def _follow(self, cell: Cell, exit: Exit, decision: Decision) -> None:
@@ -246,16 +276,17 @@ class Supervisor(Actor):
 
     async def _restart(self, cell: Cell) -> None:
         """Restart a child, and with it whom the strategy names, in start order."""
-        group = [cell]
-        if self.strategy != "one_for_one":
-            everyone = list(self.children.values())
-            group = everyone if self.strategy == "one_for_all" else everyone[everyone.index(cell) :]
-            for other in reversed(group):
-                if other is not cell:
-                    temporary = other.policy.restart == "temporary"
-                    await self._stop_child(other, keep=not temporary and not other.closed)
-                    if temporary:
-                        self._disown(other)
+        if self.strategy == "one_for_one":
+            self._relaunch(cell)
+            return
+        everyone = list(self.children.values())
+        group = everyone if self.strategy == "one_for_all" else everyone[everyone.index(cell) :]
+        for other in reversed(group):
+            if other is not cell:
+                temporary = other.policy.restart == "temporary"
+                await self._stop_child(other, keep=not temporary and not other.closed)
+                if temporary:
+                    self._disown(other)
         for member in group:
             if self.children.get(member.address) is not member:
                 continue

@@ -212,12 +212,15 @@ class ActorSystem:
     def resolve(self, address: str) -> Cell:
         """Return the live cell at an address; starts a row of a row supervisor."""
         cell = self.cells.get(address)
-        if cell is not None and cell.mailbox.state != CLOSED:
-            return cell
-        parent = self.cells.get(address.rpartition("/")[0])
+        if cell is not None:
+            if cell.mailbox.state != CLOSED:
+                return cell
+            raise cell.dead()
+        above, _, name = address.rpartition("/")
+        parent = self.cells.get(above)
         if parent is not None and isinstance(parent.actor, RowSupervisor):
-            return parent.actor.activate(address)
-        raise ActorDeadError(f"there is no actor at {address}") if cell is None else cell.dead()
+            return parent.actor.activate(address, name)
+        raise ActorDeadError(f"there is no actor at {address}")
 
     def whereis(self, address: str) -> ActorRef | None:
         """Return the ref at an address without starting anything."""
