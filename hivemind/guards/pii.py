@@ -1,23 +1,183 @@
-"""Whether a number or address that looks personal is one: check digits, number plans, address syntax.
+"""Which parts of a text are personal: addresses by their syntax, numbers by check digits and number plans.
 
-The arithmetic is python-stdnum's, phonenumbers' and ipaddress'. A check is given the data and the span that a
-rule measured and returns the parts that count, each with its type.
+The arithmetic is python-stdnum's, phonenumbers' and ipaddress'. A check is given a window of the text and the
+span that a rule measured, and returns the parts that count, each with its type.
 """
 
 import ipaddress
 from collections.abc import Callable, Mapping
 
+import phonenumbers
+from stdnum import bitcoin
+
+from hivemind.guards.identifiers import identify
+
 Part = tuple[int, int, str]
 Check = Callable[[bytes, int, int], list[Part]]
 
+NEAR = 48
+"""How many bytes before a number are its context."""
+MOST_GROUPS = 9
+LONGEST_VALUE = 34
+FOLLOWS = frozenset(b"- \t\r\n\"'`,;:!?&<>)]}|*.\\") | frozenset(range(0xC2, 0x100))
+SEPARATORS = bytes.maketrans(b" ./-()+x\xa0", b"         ")
+PHONE_WORDS = (
+    b"phone", b"tel", b"call", b"mobile", b"fax", b"desk", b"text ", b"whatsapp", b"cell", b"contact", b"reach",
+    b"handy", b"gsm", b"numaram", b"dial", b"sms", b"office", b"answer",
+)  # fmt: skip
+PLAIN_REGIONS = ("US", "TR")
+TRUNK_REGIONS = ("GB", "TR", "PH", "FR")
+WRITTEN_REGIONS = ("US", "GB", "TR", "PH", "DE", "FR", "IN")
+
 
 def ip_address(data: bytes, start: int, end: int) -> list[Part]:
-    """Any IP address that parses."""
-    try:
-        ipaddress.ip_address(data[start:end].decode())
-    except ValueError:
+    """Any IP address that parses, with its prefix length."""
+    value = data[start:end]
+    if value.startswith(b"["):
         return []
-    return [(start, end, "IP_ADDRESS")]
+    while value:
+        try:
+            ipaddress.ip_interface(value.decode())
+        except ValueError:
+            if value[-1:] not in (b".", b":", b"/"):
+                return []
+            value = value[:-1]
+        else:
+            return [(start, start + len(value), "IP_ADDRESS")] if len(value) > 2 else []
+    return []
 
 
-CHECKS: Mapping[str, Check] = {"ip_address": ip_address}
+def number(data: bytes, start: int, end: int) -> list[Part]:
+    """Identifiers, cards and phone numbers in a run of groups, the longest first at each place."""
+    run = data[start:end]
+    groups: list[tuple[int, int]] = []
+    position = 0
+    for piece in run.translate(SEPARATORS).split():
+        position = run.index(piece, position)
+        groups.append((position, position + len(piece)))
+        position += len(piece)
+    before = data[max(0, start - NEAR) : start].lower()
+    parts: list[Part] = []
+    first = 0
+    while first < len(groups):
+        found = _longest(run, groups, first, before)
+        if found is None:
+            first += 1
+            continue
+        last, kind = found
+        left, right = groups[first][0], groups[last][1]
+        while left > 0 and run[left - 1 : left] in (b"+", b"("):
+            left -= 1
+        parts.append((start + left, start + right, kind))
+        first = last + 1
+    return parts
+
+
+def _longest(run: bytes, groups: list[tuple[int, int]], first: int, before: bytes) -> tuple[int, str] | None:
+    left = groups[first][0]
+    near = before + run[:left].lower() if first else before
+    for last in range(min(len(groups), first + MOST_GROUPS) - 1, first - 1, -1):
+        right = groups[last][1]
+        if right - left > LONGEST_VALUE + MOST_GROUPS or right - left < 5:
+            continue
+        if right < len(run) and run[right] not in FOLLOWS:
+            continue
+        if _cuts(run, groups, first, last):
+            continue
+        written = run[left:right]
+        value = written.translate(None, b" ./-()+\xa0").upper()
+        lengths = tuple(b - a for a, b in groups[first : last + 1])
+        if not value.isalnum() or not value.isascii() or _is_date(written, lengths):
+            continue
+        kind = identify(value, lengths, near[-NEAR:]) if _even(run, groups, first, last) else None
+        if kind is None and is_phone(run, left, right, value, lengths, near[-NEAR:]):
+            kind = "PHONE"
+        if kind is not None:
+            return last, kind
+    return None
+
+
+def _cuts(run: bytes, groups: list[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether the groups chosen are only a part of what is written as one."""
+    joints = [run[groups[n][1] : groups[n + 1][0]] for n in range(len(groups) - 1)]
+    spaced = all(joint == b" " for joint in joints[first:last])
+    for inner, outer, joint, beyond in ((first, first - 1, first - 1, first - 2), (last, last + 1, last, last + 1)):
+        if not 0 <= outer < len(groups):
+            continue
+        next_to = run[groups[outer][0] : groups[outer][1]]
+        if joints[joint] in (b"-", b".", b"/", b"\xc2\xa0"):
+            if not (next_to.isalpha() and len(next_to) > 2):
+                return True
+        elif joints[joint] == b" " and spaced and next_to.isdigit() and len(next_to) < 5:
+            edge = groups[inner]
+            chained = 0 <= beyond < len(joints) and joints[beyond] != b" "
+            if edge[1] - edge[0] < 5 and run[edge[0] : edge[1]].isdigit() and not chained:
+                return True
+    return False
+
+
+def _even(run: bytes, groups: list[tuple[int, int]], first: int, last: int) -> bool:
+    """Whether one separator joins all groups, as people write an identifier."""
+    joints = {run[groups[n][1] : groups[n + 1][0]] for n in range(first, last)}
+    return len(joints) < 2 or (len(joints) == 2 and last - first > 2)
+
+
+def is_phone(run: bytes, left: int, right: int, value: bytes, lengths: tuple[int, ...], before: bytes) -> bool:
+    """Whether the digits are a phone number: by how they are written, by the words before, or by a number plan."""
+    if b"X" in value:
+        value, _, extension = value.partition(b"X")
+        if not extension.isdigit() or len(extension) > 5:
+            return False
+    if not value.isdigit() or not 7 <= len(value) <= 16:
+        return False
+    digits = value.decode()
+    lead = run[max(0, left - 2) : left]
+    if b"+" in lead:
+        return 8 <= len(digits) <= 15
+    written = run[left:right]
+    if b"(" in lead and b")" in written and len(value) >= 8:
+        return True
+    if lengths[:3] == (3, 3, 4) and digits[0] in "23456789":
+        return True
+    around = before + run[right : right + 8].lower()
+    if any(word in around for word in PHONE_WORDS):
+        return len(set(digits)) > 2
+    if len(value) not in (10, 11):
+        return False
+    if len(lengths) > 1:
+        regions = WRITTEN_REGIONS
+    else:
+        regions = TRUNK_REGIONS if digits[0] == "0" else PLAIN_REGIONS
+    return any(_in_plan(digits, region) for region in regions)
+
+
+def _is_date(written: bytes, lengths: tuple[int, ...]) -> bool:
+    if lengths[:3] in ((4, 2, 2), (2, 2, 4), (1, 2, 4), (2, 1, 4), (1, 1, 4), (4, 1, 1), (4, 1, 2), (4, 2, 1)):
+        return written[:2] in (b"19", b"20") or written[-4:-2] in (b"19", b"20") or b"/" in written
+    return False
+
+
+def _in_plan(digits: str, region: str | None) -> bool:
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(digits, region))
+    except phonenumbers.NumberParseException:
+        return False
+
+
+def mac(data: bytes, start: int, end: int) -> list[Part]:
+    """A hardware address of a device, not the broadcast or an empty one."""
+    value = data[start:end].translate(None, b":-.").lower()
+    return [(start, end, "DEVICE_ID")] if value not in (b"0" * 12, b"f" * 12) else []
+
+
+def crypto(data: bytes, start: int, end: int) -> list[Part]:
+    """A Bitcoin address with a valid checksum."""
+    return [(start, end, "CRYPTO")] if bitcoin.is_valid(data[start:end].decode()) else []
+
+
+CHECKS: Mapping[str, Check] = {
+    "ip_address": ip_address,
+    "mac": mac,
+    "bitcoin": crypto,
+    "number": number,
+}

@@ -158,11 +158,12 @@ class Redaction:
         left = stretch.aligned(data, max(0, start - CONTEXT)) - base
         # RE2 lets assertions see past an end position, so the window is cut out.
         window = data[base:end]
+        inside = max(0, start - base - 1)
         hits: list[Hit] = []
         for number in numbers:
             for measure in self._measures.get(number, ()):
                 group, check = measure.group, measure.check
-                for match in measure.pattern.finditer(window, left):
+                for match in measure.pattern.finditer(window, inside if measure.rule.within else left):
                     first, last = match.span(group)
                     if first + base < start or (first == last and measure.until is None):
                         continue

@@ -31,6 +31,8 @@ class Rule:
     check: str | None = None
     until: str | None = None
     """Everything after the span goes too, up to where this matches."""
+    within: bool = False
+    """The pattern is measured inside the stretch only, not from its context on."""
     examples: tuple[str, ...] = field(default=(), repr=False)
     counterexamples: tuple[str, ...] = field(default=(), repr=False)
 

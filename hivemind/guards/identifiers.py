@@ -1,0 +1,210 @@
+"""Which identifier a number or code is: looked up by its shape, believed by its check digits or its context.
+
+The table is `rules/identifiers.toml`; the arithmetic is python-stdnum's. The few checks that it does not carry
+are at the end. Where the code stands in a text is the business of `pii`.
+"""
+
+import tomllib
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module, resources
+
+from stdnum import iban, luhn
+from stdnum.exceptions import ValidationError
+from stdnum.fi import hetu as fi_hetu
+
+SHAPE = bytes.maketrans(
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", b"9" * 10 + b"A" * 52
+)
+CARD_LENGTHS = range(12, 20)
+Check = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """One row of the table."""
+
+    name: str
+    type: str
+    check: Check | None
+    bare: bool
+    groups: frozenset[tuple[int, ...]]
+    words: tuple[bytes, ...]
+
+    def holds(self, value: str, lengths: tuple[int, ...], before: bytes) -> bool:
+        """Whether `value`, written in groups of `lengths` after the text `before`, is one of these."""
+        if not (self.bare or lengths in self.groups or any(word in before for word in self.words)):
+            return False
+        if len(set(value)) < 3:
+            return False
+        return self.check is None or self.check(value)
+
+
+def identify(value: bytes, lengths: tuple[int, ...], before: bytes) -> str | None:
+    """Return the type of the identifier that `value` (capitals, no separators) is, if it is one."""
+    shape = value.translate(SHAPE)
+    text = value.decode("ascii")
+    if shape.startswith(b"AA99") and 15 <= len(value) <= 34 and iban.is_valid(text):
+        return "IBAN"
+    if len(value) in CARD_LENGTHS and value.isdigit() and is_card(text, lengths):
+        return "CREDIT_CARD"
+    for identifier in TABLE.get(shape, ()):
+        if identifier.holds(text, lengths, before):
+            return identifier.type
+    return None
+
+
+def is_card(value: str, lengths: tuple[int, ...]) -> bool:
+    """A payment card: a known first digit, Luhn, and groups as on the card."""
+    if value[0] not in "23456" and not value.startswith(("1220", "1800")):
+        return False
+    if len(lengths) > 1 and lengths not in ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 3), (4, 4, 4, 2), (4, 4, 4), (4,4,5)):  # noqa: E501
+        return False
+    return luhn.is_valid(value) and len(set(value)) > 1
+
+
+def _weighted(value: str, weights: tuple[int, ...]) -> int:
+    return sum(int(digit) * weight for digit, weight in zip(value, weights, strict=False))
+
+
+def brn(value: str) -> bool:
+    """Korean business registration: a weighted check digit."""
+    total = _weighted(value[:9], (1, 3, 7, 1, 3, 7, 1, 3, 5)) + int(value[8]) * 5 // 10
+    return (10 - total % 10) % 10 == int(value[9])
+
+
+def icao(value: str) -> bool:
+    """A machine-readable document: digits and letters weighted 7, 3, 1, the check digit last."""
+    total = sum(int(character, 36) * (7, 3, 1)[index % 3] for index, character in enumerate(value[:-1]))
+    return value[-1].isdigit() and total % 10 == int(value[-1])
+
+
+def hetu(value: str) -> bool:
+    """Finnish identity code, the temporary ones too."""
+    try:
+        fi_hetu.validate(f"{value[:6]}{value[6:]}", allow_temporary=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def rvnr(value: str) -> bool:
+    """German pension insurance: a birthday inside, and products' digit sums."""
+    if not (1 <= int(value[2:4]) <= 31 or 51 <= int(value[2:4]) <= 81) or not 1 <= int(value[4:6]) <= 12:
+        return False
+    digits = f"{value[:8]}{ord(value[8]) - 64:02d}{value[9:11]}"
+    weights = (2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1)
+    products = (int(digit) * weight for digit, weight in zip(digits, weights, strict=True))
+    return sum(sum(divmod(product, 10)) for product in products) % 10 == int(value[11])
+
+
+def gb_plate(value: str) -> bool:
+    """British plate since 2001: letters that are used, and an age that exists."""
+    age = int(value[2:4])
+    return not set("IQ") & set(value) and (2 <= age <= 29 or 51 <= age <= 79)
+
+
+def gb_old_plate(value: str) -> bool:
+    """British plate before 2001."""
+    return not set("IQZ") & set(value)
+
+
+def kvnr(value: str) -> bool:
+    """German health insurance: a letter as two digits, products' digit sums."""
+    digits = f"{ord(value[0]) - 64:02d}{value[1:9]}"
+    total = sum(sum(divmod(int(digit) * (1 + index % 2), 10)) for index, digit in enumerate(digits))
+    return total % 10 == int(value[9])
+
+
+def gstin(value: str) -> bool:
+    """Indian goods and services tax: state 01-38 and a Z before the last."""
+    return 1 <= int(value[:2]) <= 38 and value[13] == "Z" or value[12] == "Z"
+
+
+def uk_driver(value: str) -> bool:
+    """British driving licence: month and day of birth inside."""
+    return value[6] in "0156" and 1 <= int(value[6:8]) % 50 <= 12 and 1 <= int(value[8:10]) <= 31
+
+
+def kr_driver(value: str) -> bool:
+    """Korean driving licence: region 11-28."""
+    return 11 <= int(value[:2]) <= 28
+
+
+def nino(value: str) -> bool:
+    """British national insurance: prefixes that are given, suffix A-D."""
+    return (
+        value[0] not in "DFIQUV"
+        and value[1] not in "DFIOQUV"
+        and value[:2] not in ("BG", "GB", "KN", "NK", "NT", "TN", "ZZ")
+        and value[8] in "ABCD"
+    )
+
+
+def nric(value: str) -> bool:
+    """Singapore NRIC or FIN: first letter of a known series."""
+    return value[0] in "STFGM" or value[0] == "A"
+
+
+def kr_rrn(value: str) -> bool:
+    """Korean resident or foreigner: a date and a century digit."""
+    return 1 <= int(value[2:4]) <= 12 and 1 <= int(value[4:6]) <= 31 and value[6].isdigit()
+
+
+def medicare(value: str) -> bool:
+    """Australian Medicare card: first digit 2-6 and a weighted check digit."""
+    return value[0] in "23456" and _weighted(value, (1, 3, 7, 9, 1, 3, 7, 9)) % 10 == int(value[8])
+
+
+def mbi(value: str) -> bool:
+    """American Medicare beneficiary: letters without those that look like digits."""
+    return value[0] != "0" and not set("SLOIBZ") & set(value)
+
+
+def npi(value: str) -> bool:
+    """American provider: Luhn with the prefix 80840."""
+    return value[0] in "12" and luhn.is_valid("80840" + value)
+
+
+def dea(value: str) -> bool:
+    """American prescriber: sums of odd and even places."""
+    digits = [int(digit) for digit in value[-7:]]
+    total = digits[0] + digits[2] + digits[4] + 2 * (digits[1] + digits[3] + digits[5])
+    return total % 10 == digits[6] and value[0] in "ABCDEFGHJKLMNPRSTUX"
+
+
+def tr_plate(value: str) -> bool:
+    """Turkish plate: province 01-81."""
+    return 1 <= int(value[:2]) <= 81
+
+
+def _check(name: str | None) -> Check | None:
+    if name is None:
+        return None
+    if name.startswith("@"):
+        check: Check = globals()[name[1:]]
+        return check
+    valid: Check = import_module(f"stdnum.{name}").is_valid
+    return valid
+
+
+def _table() -> dict[bytes, tuple[Identifier, ...]]:
+    source = resources.files("hivemind.guards") / "rules" / "identifiers.toml"
+    rows: defaultdict[bytes, list[Identifier]] = defaultdict(list)
+    for name, row in tomllib.loads(source.read_text(encoding="utf-8")).items():
+        groups = [when for when in row["when"] if when[0].isdigit()]
+        identifier = Identifier(
+            name=name,
+            type=row["type"],
+            check=_check(row.get("check")),
+            bare="bare" in row["when"],
+            groups=frozenset(tuple(map(int, group.split("-"))) for group in groups),
+            words=tuple(word.encode() for word in row["words"]),
+        )
+        for shape in row["shapes"]:
+            rows[shape.encode()].append(identifier)
+    return {shape: tuple(found) for shape, found in rows.items()}
+
+
+TABLE = _table()
