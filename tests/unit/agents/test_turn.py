@@ -1,0 +1,73 @@
+"""What a model is asked, and what a turn costs, are decided without a model."""
+
+from uuid import UUID
+
+import pytest
+
+from hivemind.agents.profile import Profile
+from hivemind.agents.turn import NOTHING_USED, Turn, compose
+from hivemind.budgets import Price
+from hivemind.providers import ProviderMessage, ProviderRequest
+from hivemind.providers import Usage as ProviderUsage
+
+PROFILE = Profile(
+    id=UUID(int=1),
+    slug="hello",
+    name="Hello",
+    prompt="Be kind.",
+    tier=1,
+    model=None,
+    max_input_chars=100,
+    max_output_tokens=50,
+    history_messages=4,
+    injection_threshold=0.5,
+    on_injection="refuse",
+    when_busy="queue",
+    when_client_leaves="finish",
+)
+HISTORY = [ProviderMessage("user" if n % 2 == 0 else "assistant", f"{n}" * 90) for n in range(10)]
+
+
+def turn(**changes):
+    request = ProviderRequest("m", "system", (ProviderMessage("user", "question"),), 50)
+    defaults = {"id": UUID(int=3), "agent_id": UUID(int=4), "epoch": 1, "text": "question"}
+    return Turn(**defaults, request=request, price=Price(3_000_000, 15_000_000), **changes)
+
+
+def test_the_newest_history_comes_first_to_be_kept():
+    request = compose(PROFILE, "m", HISTORY, "now", None)
+    assert [message.text[0] for message in request.messages] == ["6", "7", "8", "9", "n"]
+    assert request.system == "Be kind."
+
+
+def test_history_that_does_not_fit_the_window_is_left_out_and_begins_with_a_question():
+    request = compose(PROFILE, "m", HISTORY, "now", 200)
+    assert [message.role for message in request.messages] == ["user", "assistant", "user"]
+    assert request.messages[0].text[0] == "8"
+
+
+def test_a_window_that_takes_nothing_still_takes_the_message():
+    assert [m.text for m in compose(PROFILE, "m", HISTORY, "now", 60).messages] == ["now"]
+
+
+def test_a_profile_without_memory_asks_only_the_message():
+    from dataclasses import replace
+
+    request = compose(replace(PROFILE, history_messages=0), "m", HISTORY, "now", None)
+    assert [message.text for message in request.messages] == ["now"]
+
+
+def test_the_providers_word_is_what_is_booked():
+    settled = turn(released=["ok"], usage=ProviderUsage(1000, 500)).settled()
+    assert (settled.input_tokens, settled.output_tokens, settled.cost_micros) == (1000, 500, 10_500)
+
+
+def test_what_was_streamed_of_a_cut_answer_is_paid():
+    settled = turn(released=["some", "text"]).settled()
+    assert settled.output_tokens >= 1
+    assert settled.cost_micros > 0
+
+
+@pytest.mark.parametrize("usage", [None])
+def test_a_call_that_gave_nothing_costs_nothing(usage):
+    assert turn(usage=usage).settled() == NOTHING_USED
