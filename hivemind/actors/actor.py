@@ -45,9 +45,10 @@ class Actor(_Base):
     expected_errors: ClassVar[tuple[type[BaseException], ...]] = ()
     trap_exit: bool = False
 
-    # What the dispatcher has to know of a class, found once: may a caller run it, is there a start.
+    # What the dispatcher has to know of a class, found once: may a caller run it, which hooks has it.
     helpable: ClassVar[bool] = False
     starts: ClassVar[bool] = False
+    mourns: ClassVar[bool] = False
     has_children: ClassVar[bool] = False
 
     _cell: "Cell"
@@ -56,6 +57,7 @@ class Actor(_Base):
         super().__init_subclass__(**kwargs)
         cls.helpable = cls.mode == "pooled" and not inspect.iscoroutinefunction(cls.on_receive)
         cls.starts = cls.on_start is not Actor.on_start
+        cls.mourns = cls.on_failure is not Actor.on_failure
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Do nothing: the runtime has set the actor up before, so `super().__init__()` is optional."""

@@ -166,7 +166,10 @@ class Cell:
         cls = self.cls
         actor = cls.__new__(cls)
         actor._cell = self  # noqa: SLF001 the two halves know each other
-        actor.__init__(*args, **kwargs)  # type: ignore[misc]
+        if kwargs:
+            actor.__init__(*args, **kwargs)  # type: ignore[misc]
+        else:
+            actor.__init__(*args)  # type: ignore[misc]
         self.actor = actor
         self.incarnation += 1
         self.ending = self.failure = None
@@ -184,9 +187,13 @@ class Cell:
             self.system.dispatcher.schedule(mailbox)
         else:
             self.came_up()
-            mailbox.state = HELD if mailbox.signal else IDLE
-            if mailbox.queue and not mailbox.signal:
-                mailbox.rouse()
+            mailbox.state = HELD
+            if not mailbox.queue:
+                mailbox.queue = None
+            if not mailbox.signal:
+                mailbox.state = IDLE
+                if mailbox.queue:
+                    mailbox.rouse()
 
     def came_up(self) -> None:
         """Note that `on_start` is done."""

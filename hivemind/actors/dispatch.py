@@ -220,6 +220,7 @@ class Dispatcher:
                 if suspended is None:
                     await cancel_shielded_checkpoint()
             else:
+                mailbox.queue = None
                 mailbox.state = IDLE
                 await mailbox.park()
 
@@ -261,7 +262,8 @@ async def _obey(cell: Cell, grip: Grip) -> None:
         error = cell.failure
         assert error is not None
         logger.error("%s failed", cell.address, exc_info=error)
-        await _hook(cell, grip, actor.on_failure, type(error), error, error.__traceback__)
+        if cell.cls.mourns:
+            await _hook(cell, grip, actor.on_failure, type(error), error, error.__traceback__)
         await _end(cell, grip, Exit("error", error))
     elif mailbox.signal & START:
         mailbox.signal &= ~START

@@ -42,7 +42,8 @@ UNBOUNDED: Final = sys.maxsize
 class Mailbox:
     """First in, first out per sender; survives the restarts of its actor.
 
-    The deque exists only while there is mail: an empty one takes more memory than the idle actor.
+    The deque exists only while there is mail: an empty one takes more memory than the idle actor. An idle
+    mailbox never has one, so that who finds a deque need not look at the state.
     """
 
     __slots__ = (
@@ -79,12 +80,13 @@ class Mailbox:
         if queue is None:
             if self.state == CLOSED:
                 raise self.cell.dead()
-            queue = self.queue = deque()
+            self.queue = deque((item,))
+            if not self.state:
+                self.rouse()
         elif len(queue) >= self.limit:
             raise MailboxFull(f"{self.cell.address} has {len(queue)} messages waiting")
-        queue.append(item)
-        if not self.state:
-            self.rouse()
+        else:
+            queue.append(item)
 
     def put_late(self, item: Any, /) -> None:
         """Queue what must not be refused (signals, mail from other threads); the dead drop it."""

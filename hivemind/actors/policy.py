@@ -238,7 +238,10 @@ def wants_restart(policy: Policy, exit: Exit) -> bool:
 
 def within(policy: Policy, times: tuple[float, ...], now: float) -> tuple[float, ...]:
     """Return the times that still count; the edge of the window does."""
-    return tuple(at for at in times if at >= now - policy.within_seconds)
+    since = now - policy.within_seconds
+    if not times or times[0] >= since:
+        return times
+    return tuple(at for at in times if at >= since)
 
 
 def decide(policy: Policy, history: History, now: float, exit: Exit, *, chance: float = 0.0) -> Decision:

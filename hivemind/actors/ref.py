@@ -116,8 +116,6 @@ class ActorRef(pykka.ActorRef[Any]):
         elif queue is not None and len(queue) < mailbox.limit:
             # What `put` does, here because a call more is a tenth of a message.
             queue.append(message)
-            if not mailbox.state:
-                mailbox.rouse()
         else:
             self._open().put(message)
 

@@ -98,7 +98,7 @@ class RowSupervisor(Supervisor):
         spec = self._child(name)
         cell = Cell(self.system, address, spec.cls, spec.policy, self)
         self.children[address] = self.system.cells[address] = cell
-        self._launch(cell, lambda _: spec)
+        self._launch(cell, spec)
         return cell
 
     def keeps_mailbox(self, cell: Cell, exit: Exit) -> bool:
@@ -114,7 +114,7 @@ class RowSupervisor(Supervisor):
         elif cell.closed:
             self._disown(cell)
         else:
-            self._launch(cell, self._spec_of)
+            self._launch(cell)
 
     def policy_changed(self) -> None:
         """Sweep by the new limits."""
@@ -165,8 +165,8 @@ class RowSupervisor(Supervisor):
                 f"in {policy.within_seconds:g} seconds"
             ) from exit.error
 
-    def _launch(self, cell: Cell, spec_of: Callable[[Cell], ChildSpec]) -> None:
-        super()._launch(cell, spec_of)
+    def _launch(self, cell: Cell, spec: ChildSpec | None = None) -> None:
+        super()._launch(cell, spec)
         if self._sweep is None:
             self._plan_sweep(cell.policy.passivate_after_seconds)
 
@@ -223,7 +223,7 @@ class RowSupervisor(Supervisor):
         started = 0
         for address, spec in wanted.items():
             if address not in self.children:
-                self._launch(self._adopt(spec), self._spec_of)
+                self._launch(self._adopt(spec), spec)
                 started += 1
                 if not started % SLICE:
                     await trio.lowlevel.checkpoint()

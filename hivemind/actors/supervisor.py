@@ -237,12 +237,12 @@ class Supervisor(Actor):
 
     def _relaunch(self, cell: Cell) -> None:
         cell.restarts += 1
-        self._launch(cell, self._spec_of)
+        self._launch(cell)
 
-    def _launch(self, cell: Cell, spec_of: Callable[[Cell], ChildSpec]) -> None:
+    def _launch(self, cell: Cell, spec: ChildSpec | None = None) -> None:
         """Start a child without waiting for it; a failure comes back as a message."""
         try:
-            spec = spec_of(cell)
+            spec = spec or self._spec_of(cell)
             cell.incarnate(spec.args, spec.kwargs)
         except Exception as error:
             logger.exception("%s could not be made", cell.address)

@@ -1,3 +1,4 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """Actors that several tests use, in both modes."""
 
 import pytest

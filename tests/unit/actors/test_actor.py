@@ -1,3 +1,4 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """Promise: one message at a time, one failure rule, one way out; in both modes."""
 
 import logging

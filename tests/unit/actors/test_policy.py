@@ -1,3 +1,4 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """Promise: policy is data with a source, and what follows an exit is one pure, documented decision."""
 
 import math

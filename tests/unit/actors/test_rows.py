@@ -1,3 +1,4 @@
+# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """Promise: a row lives from its first message, fails on its own account, and goes when idle."""
 
 import pytest

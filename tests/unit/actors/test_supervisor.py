@@ -383,3 +383,19 @@ async def test_policy_changes_apply_to_running_supervisors(kit, cls):
     await kit.crash(kit.system.whereis("/supervisor/a"))
     assert sup.is_alive()
     assert kit.system.snapshot("/supervisor/a").mailbox.limit == 7
+
+
+@both_modes
+@actor_test
+async def test_an_incarnation_knows_whether_one_before_it_failed(kit, cls):
+    class Curious(cls):
+        async def on_receive(self, message):
+            if message == "boom":
+                raise ValueError(message)
+            return self.restarted
+
+    await kit.supervisor(ChildSpec("c", Curious))
+    ref = kit.system.whereis("/supervisor/c")
+    assert await ref.call("?") is False
+    await kit.crash(ref)
+    assert await ref.call("?") is True
