@@ -62,11 +62,11 @@ CONTROL: Final = frozenset(
 
 
 def serve(  # noqa: C901, PLR0912, PLR0915 the hot loop: a function call more is a tenth of its time
-    mailbox: Mailbox, budget: int, until: Future[Any] | None = None
+    mailbox: Mailbox, budget: int
 ) -> Suspended | None:
-    """Handle up to `budget` messages; return the handler that suspended, if one did.
+    """Handle about `budget` messages; return the handler that suspended, if one did.
 
-    Stops early at a signal, when `until` is answered, and when the time slice is used up.
+    Stops early at a signal and when the time slice is used up.
     """
     queue = mailbox.queue
     if not queue:
@@ -111,7 +111,7 @@ def serve(  # noqa: C901, PLR0912, PLR0915 the hot loop: a function call more is
                     reply.set(result)
             except BaseException as error:  # noqa: BLE001 `failed` passes on what is not the actor's
                 failed(cell, error, reply)
-            if mailbox.signal or (until is not None and until.done):
+            if mailbox.signal:
                 break
             if not handled & LOOK_EVERY:
                 now = stopwatch()
@@ -173,12 +173,13 @@ def answer_now(mailbox: Mailbox, message: Any) -> Any:
     return result
 
 
-def help_along(mailbox: Mailbox, until: Future[Any]) -> None:
-    """Handle a plain actor's waiting messages on the caller's time, up to the caller's own."""
-    if mailbox.state == QUEUED and not mailbox.signal:
+def help_along(mailbox: Mailbox) -> None:
+    """Handle a plain actor's waiting messages on the caller's time: the caller's own is the last."""
+    waiting = len(mailbox)
+    if mailbox.state == QUEUED and not mailbox.signal and waiting <= HELP_LIMIT:
         mailbox.state = RUNNING
         try:
-            suspended = serve(mailbox, HELP_LIMIT, until)
+            suspended = serve(mailbox, waiting)
             if suspended is not None:
                 raise AssertionError("a handler of a helpable class suspended")
         finally:

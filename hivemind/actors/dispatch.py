@@ -251,7 +251,7 @@ async def _complete(cell: Cell, suspended: Suspended, grip: Grip) -> None:
         mailbox.high_water = max(mailbox.high_water, len(mailbox))
 
 
-async def _obey(cell: Cell, grip: Grip) -> None:
+async def _obey(cell: Cell, grip: Grip) -> None:  # noqa: C901, PLR0912 a branch per signal
     """Carry out the weightiest signal. Ends in a state other than RUNNING if the actor ended."""
     mailbox = cell.mailbox
     actor = cell.actor
@@ -264,10 +264,15 @@ async def _obey(cell: Cell, grip: Grip) -> None:
         logger.error("%s failed", cell.address, exc_info=error)
         if cell.cls.mourns:
             await _hook(cell, grip, actor.on_failure, type(error), error, error.__traceback__)
-        await _end(cell, grip, Exit("error", error))
+        if cell.cls.has_children:
+            await _end(cell, grip, Exit("error", error))
+        else:
+            cell.end(Exit("error", error))
     elif mailbox.signal & START:
         mailbox.signal &= ~START
-        error = await _hook(cell, grip, actor.on_start)
+        started, error = _begin_hook(cell, actor.on_start)
+        if started is not None:
+            error = await _finish_hook(cell, grip, started)
         if mailbox.signal & (KILL | FAIL):
             return
         if error is not None:
@@ -305,27 +310,44 @@ async def _end(cell: Cell, grip: Grip | None, exit: Exit) -> None:
 
 async def _hook(cell: Cell, grip: Grip, function: Any, *args: Any) -> BaseException | None:
     """Run a life-cycle hook, sync or async; return what it raised."""
+    result, error = _begin_hook(cell, function, *args)
+    return error if result is None else await _finish_hook(cell, grip, result)
+
+
+async def _finish_hook(cell: Cell, grip: Grip, coroutine: Any) -> BaseException | None:
     cell.grip = grip
-    outer, cell.system.running = cell.system.running, cell
     try:
-        try:
-            result = function(*args)
-        finally:
-            cell.system.running = outer
-        if type(result) is CoroutineType:
-            await _drive(cell, result)
-    except BaseException as error:
-        cancelled, fault = split_cancelled(error)
-        if cancelled is not None:
-            if fault is not None:
-                logger.error("%s failed while ending", cell.address, exc_info=fault)  # noqa: TRY400
-            raise cancelled from None
-        if isinstance(fault, KeyboardInterrupt):
-            raise
-        return fault
+        await _drive(cell, coroutine)
+    except BaseException as error:  # noqa: BLE001 `_parted` passes on what is not the actor's
+        return _parted(cell, error)
     finally:
         cell.grip = None
     return None
+
+
+def _begin_hook(cell: Cell, function: Any, *args: Any) -> tuple[Any, BaseException | None]:
+    """Call a hook; return the coroutine of an async one, or what a plain one raised."""
+    system = cell.system
+    outer, system.running = system.running, cell
+    try:
+        result = function(*args)
+    except BaseException as error:  # noqa: BLE001 `_parted` passes on what is not the actor's
+        return None, _parted(cell, error)
+    finally:
+        system.running = outer
+    return (result if type(result) is CoroutineType else None), None
+
+
+def _parted(cell: Cell, error: BaseException) -> BaseException | None:
+    """Raise what has to go on, return what is the actor's fault."""
+    cancelled, fault = split_cancelled(error)
+    if cancelled is not None:
+        if fault is not None:
+            logger.error("%s failed while ending", cell.address, exc_info=fault)
+        raise cancelled from None
+    if isinstance(fault, KeyboardInterrupt):
+        raise fault
+    return fault
 
 
 @types.coroutine

@@ -257,6 +257,8 @@ def decide(policy: Policy, history: History, now: float, exit: Exit, *, chance: 
     healthy = history.up_at is not None and now - history.up_at >= policy.backoff_reset_seconds
     attempts = 0 if healthy else history.attempts
     after = History(restarted_at, attempts + 1, None, history.own_budget)
+    if not policy.backoff_initial_seconds:
+        return Restart(after)
     # 2 ** 60 seconds is far above any cap, and a float overflows at 2 ** 1024.
     grown = policy.backoff_initial_seconds * policy.backoff_factor ** min(attempts, 60)
     delay = min(policy.backoff_max_seconds, grown) * (1 - policy.backoff_jitter * chance)

@@ -206,7 +206,7 @@ async def call(mailbox: Mailbox, message: Any, timeout_seconds: float | None) ->
     future = Future[Any]()
     mailbox.put(Envelope(message, future))
     if mailbox.state == QUEUED and cell.cls.helpable and system.helping and system.may_help():
-        help_along(mailbox, future)
+        help_along(mailbox)
     if future.done:
         return future.value()
     if timeout_seconds is None:

@@ -99,6 +99,8 @@ class RowSupervisor(Supervisor):
         cell = Cell(self.system, address, spec.cls, spec.policy, self)
         self.children[address] = self.system.cells[address] = cell
         self._launch(cell, spec)
+        if self._sweep is None:
+            self._plan_sweep(cell.policy.passivate_after_seconds)
         return cell
 
     def keeps_mailbox(self, cell: Cell, exit: Exit) -> bool:
@@ -165,11 +167,6 @@ class RowSupervisor(Supervisor):
                 f"in {policy.within_seconds:g} seconds"
             ) from exit.error
 
-    def _launch(self, cell: Cell, spec: ChildSpec | None = None) -> None:
-        super()._launch(cell, spec)
-        if self._sweep is None:
-            self._plan_sweep(cell.policy.passivate_after_seconds)
-
     def _spec_of(self, cell: Cell) -> ChildSpec:
         if cell.spec is not None:
             return cell.spec
@@ -223,7 +220,9 @@ class RowSupervisor(Supervisor):
         started = 0
         for address, spec in wanted.items():
             if address not in self.children:
-                self._launch(self._adopt(spec), spec)
+                cell = self._adopt(spec)
+                self._launch(cell, spec)
+                self._plan_sweep(cell.policy.passivate_after_seconds)
                 started += 1
                 if not started % SLICE:
                     await trio.lowlevel.checkpoint()

@@ -146,7 +146,10 @@ def _facts(cell: Cell) -> Mapping[str, object]:
 
 @dataclass(eq=False)
 class Feed:
-    """One reader's bounded buffer of state changes; a slow reader loses the oldest and is told."""
+    """One reader's bounded buffer of state changes; a slow reader loses the oldest and is told.
+
+    It listens from `with` or `async for` on, and until the `with` block is left.
+    """
 
     system: "ActorSystem"
     limit: int = 1_000
@@ -176,6 +179,7 @@ class Feed:
         self.system.feeds.discard(self)
 
     def __aiter__(self) -> AsyncIterator[StateChange]:
+        self.system.feeds.add(self)
         return self
 
     async def __anext__(self) -> StateChange:
