@@ -13,6 +13,7 @@ from hivemind.errors import GuardRefused
 from hivemind.guards import rule as rule_files
 from hivemind.guards.injection import Injection
 from hivemind.guards.matcher import Matcher
+from hivemind.guards.normalise import HINTS
 from hivemind.guards.redaction import Measure, Redaction
 from hivemind.guards.rule import Rule
 from hivemind.guards.verdict import InputVerdict, OutputVerdict
@@ -41,8 +42,9 @@ class Guards:
             outgoing[number].append(measure)
             if rule.category != "leak":
                 incoming[number].append(measure)
+        hints = {numbers.setdefault((hint, True), len(numbers)): name for name, hint in HINTS.items()}
         self._matcher = Matcher(list(numbers), folder)
-        self._injection = Injection(self._matcher, scored)
+        self._injection = Injection(self._matcher, scored, hints)
         self._incoming = dict(incoming)
         self._outgoing = dict(outgoing)
 

@@ -4,7 +4,7 @@ Every rule that fires counts once, with its weight, as independent evidence: sco
 rules see the text as it came and every plainer reading of it (`normalise`); they never change it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import re2
 
@@ -18,32 +18,35 @@ SHOWN = 32
 
 
 class Injection:
-    """The rules of the category `injection`, by the number of their trigger."""
+    """The rules of the category `injection`, and the hints of `normalise`, by the number of their trigger."""
 
-    def __init__(self, matcher: Matcher, rules: Mapping[int, Rule]) -> None:
+    def __init__(self, matcher: Matcher, rules: Mapping[int, Rule], hints: Mapping[int, str]) -> None:
         self._matcher = matcher
         self._rules = rules
+        self._hints = hints
         self._patterns = {number: re2.compile(rule.pattern.encode()) for number, rule in rules.items()}
 
-    def judge(self, text: str, data: bytes, hits: list[tuple[int, int]]) -> tuple[float, list[Finding]]:
+    def judge(self, text: str, data: bytes, hits: Sequence[tuple[int, int]]) -> tuple[float, list[Finding]]:
         """Return the score of `text` and a finding for each rule that counted."""
         fired: dict[int, View | None] = {}
         rules = self._rules
+        hints: set[str] = set()
         for _, number in hits:
             if number in rules:
-                fired.setdefault(number, None)
-        for view in views(text):
-            for _, number in self._matcher.scan(view.data):
-                if number in rules:
-                    fired.setdefault(number, view)
+                fired[number] = None
+            elif number in self._hints:
+                hints.add(self._hints[number])
+        if hints or not text.isascii() or "\x08" in text:
+            for view in views(text, hints):
+                for _, number in self._matcher.scan(view.data):
+                    if number in rules:
+                        fired.setdefault(number, view)
         if not fired:
             return 0.0, []
         doubt = 1.0
         for number in fired:
             doubt *= 1 - rules[number].weight
-        found = [
-            self._finding(number, text, data, view) for number, view in list(fired.items())[:SHOWN]
-        ]
+        found = [self._finding(number, text, data, view) for number, view in list(fired.items())[:SHOWN]]
         return 1 - doubt, found
 
     def _finding(self, number: int, text: str, data: bytes, view: View | None) -> Finding:
@@ -52,10 +55,10 @@ class Injection:
         if match is None:
             start, end = 0, len(text)
         elif view is None:
-            start = len(data[: match.start()].decode("utf-8", "surrogatepass"))
+            start = len(data[: match.start()].decode("utf-8", "replace"))
             end = start + len(data[match.start() : match.end()].decode("utf-8", "replace"))
         else:
-            start, end = view.span(*match.span())
+            start, end = view.span(text, *match.span())
         return Finding(
             rule.id, rule.version, rule.category, rule.type, rule.severity, start, end, rule.weight
         )

@@ -142,7 +142,7 @@ def is_phone(run: bytes, left: int, right: int, value: bytes, lengths: tuple[int
     around = before + run[right : right + 8].lower()
     if any(word in around for word in PHONE_WORDS):
         return len(set(digits)) > 2
-    if len(value) not in (10, 11):
+    if len(value) != 10 and not (len(value) == 11 and digits[0] == "0"):
         return False
     if len(lengths) > 1:
         regions = WRITTEN_REGIONS
