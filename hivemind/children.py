@@ -50,6 +50,8 @@ class ChildProcess(Actor):
         if self._child.pid is None:
             await self._child.start(self._report)
         await self._child.wait()
+        # Reaps it and gives up what it held, so that the next incarnation finds none and starts one.
+        await self._child.stop()
         raise ChildDied(f"{self._name} ended by itself")
 
     async def on_stop(self) -> None:

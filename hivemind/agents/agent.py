@@ -146,7 +146,7 @@ class Agent(Actor):
         except HivemindError as error:
             events.append(Failed(error))
         finally:
-            self._followers.discard(events)
+            self._let_go(events)
 
     # -- work: one turn after another
 
@@ -185,14 +185,10 @@ class Agent(Actor):
     async def _turn(self, message: UserMessage, events: EventLog) -> None:
         """Run one turn; an expected error ends it, any other ends the actor."""
         last = events
+        self._followers.add(events)
         try:
-            if self._epoch is None and message.opens and not self.restarted:
-                self._epoch = 1
-            else:
-                await self._claim()
-                await self._finish_left()
+            await self._own(message)
             assert self._epoch is not None
-            self._followers.add(events)
             opened = await turn.admit(self._resources, self._id, self._epoch, self._history, message)
             if isinstance(opened, Admitted):
                 self._not_admitted(opened, events, message)
@@ -209,6 +205,26 @@ class Agent(Actor):
                 self._epoch = None
             last.append(Failed(error))
         finally:
+            self._let_go(events)
+
+    async def _own(self, message: UserMessage) -> None:
+        """Have an epoch before anything is written, and nothing left over from the one before."""
+        if self._epoch is None and message.opens and not self.restarted:
+            self._epoch = 1
+            return
+        try:
+            await self._claim()
+        except NotFound:
+            if not message.opens:
+                raise
+            # The incarnation before this one failed before it had opened the conversation.
+            self._epoch = 1
+        else:
+            await self._finish_left()
+
+    def _let_go(self, events: EventLog) -> None:
+        """A log that has not ended stays: its listeners wait for `on_exit` to say how it goes on."""
+        if events.ended:
             self._followers.discard(events)
 
     def _not_admitted(self, opened: Admitted, events: EventLog, message: UserMessage) -> None:
@@ -216,9 +232,14 @@ class Agent(Actor):
             self._epoch = None
             events.append(Failed(Conflict("The conversation is being served elsewhere", remedy="try again")))
         else:
-            if message.opens and opened.agent_id != self._id:
+            elsewhere = opened.agent_id != self._id
+            if (elsewhere and message.opens) or (not elsewhere and self._knows_not(opened.turn_id)):
+                # Not opened by this message; or admitted by an incarnation that could not tell: claim it.
                 self._epoch = None
             events.append(Known(opened.turn_id, opened.agent_id))
+
+    def _knows_not(self, turn_id: UUID) -> bool:
+        return self._log is None or self._log.turn_id != turn_id
 
     async def _answer(self, opened: Turn, events: EventLog) -> None:
         resources = self._resources
