@@ -15,6 +15,7 @@ import trio.testing
 from actor_samples import Worker
 
 from hivemind.actors import (
+    ActorDeadError,
     ActorSystem,
     ChildSpec,
     Escalated,
@@ -22,6 +23,7 @@ from hivemind.actors import (
     RowSupervisor,
     Supervisor,
 )
+from hivemind.actors.mailbox import IDLE
 from hivemind.actors.testing import ActorTestKit, seed_schedule
 
 
@@ -101,7 +103,8 @@ async def play(kit, rng, log):
                 cell.suspend()
                 system.timers.after(1, cell.resume)
             case "row" if isinstance(cell.actor, RowSupervisor):
-                asked.append(system.at(f"{cell.address}/r{rng.randint(0, 3)}").ask(1))
+                with contextlib.suppress(ActorDeadError):  # given up, or its supervisor is stopping
+                    asked.append(system.at(f"{cell.address}/r{rng.randint(0, 3)}").ask(1))
             case "operator" if cell.supervisor is not None:
                 asked.append(cell.supervisor.actor_ref.ask(RestartChild(cell.name), block=False))
         if rng.random() < 0.7:
@@ -115,6 +118,11 @@ def check(system):
         if cell.supervisor is not None and cell.actor is not None:
             assert cell.supervisor._cell.actor is cell.supervisor, f"{cell.address} outlived its parent"
             assert cell.supervisor.children[cell.address] is cell
+        # The system has settled: who is up and busy with nothing has no mail and no signal waiting.
+        if cell.state == "up" and cell.actor is not None and cell.in_hand is None and cell.grip is None:
+            assert not cell.mailbox.queue, f"{cell.address} is stuck with {len(cell.mailbox)} messages"
+            assert not cell.mailbox.signal, f"{cell.address} does not obey {cell.mailbox.signal}"
+            assert cell.mailbox.state == IDLE, f"{cell.address} is up in state {cell.mailbox.state}"
     for actor, exits in Traced.lives.values():
         alive = actor._cell.actor is actor
         assert exits == (0 if alive else 1), f"{actor._cell.address}: {exits} last words, alive {alive}"
