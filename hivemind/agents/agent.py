@@ -8,6 +8,7 @@ first: that shuts out every earlier one and shows the turn that was left unfinis
 import logging
 from collections import deque
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -140,9 +141,10 @@ class Agent(Actor):
                 return
             self._work_on()
             events.epoch = current.epoch
-            async for _, batch in current.batches():
-                for event in batch:
-                    events.append(event)
+            async with aclosing(current.batches()) as batches:
+                async for _, batch in batches:
+                    for event in batch:
+                        events.append(event)
         except HivemindError as error:
             events.append(Failed(error))
         finally:

@@ -4,7 +4,7 @@ A log only grows, so a listener is an index into it: nobody who reads slowly hol
 that lost its connection goes on from the number that it saw last. Nothing here knows HTTP.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
@@ -116,7 +116,7 @@ class EventLog:
             await self._changed.park()
         return self.events[-1]
 
-    async def batches(self, start: int = 0) -> AsyncIterator[tuple[int, list[Event]]]:
+    async def batches(self, start: int = 0) -> AsyncGenerator[tuple[int, list[Event]], None]:
         """All events from a number on, each batch with the number of its first.
 
         A batch holds what has come since the one before: one event while the listener keeps up.

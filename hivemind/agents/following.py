@@ -5,6 +5,7 @@ as the answer starting again.
 """
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from hivemind.actors import ActorDeadError, ActorSystem, Address, CallTimeout
@@ -44,20 +45,20 @@ async def follow(
         HivemindError: what the agent refuses at once.
     """
     events = await _ask(agent, message)
-    again = after is not None and after[0] != events.epoch
-    start = after[1] + 1 if after is not None and not again else 0
+    start, again = _begin(events, after)
     accepted: Accepted | None = None
     for _ in range(MAX_FOLLOWED_RESTARTS):
-        async for number, batch in events.batches(start):
-            for seq, event in enumerate(batch, number):
-                if isinstance(event, Known | Lost):
-                    break
-                if isinstance(event, Accepted):
-                    accepted = event
-                yield Followed(events.epoch, seq, event, again)
-                again = False
-                if isinstance(event, LAST):
-                    return
+        async with aclosing(events.batches(start)) as batches:
+            async for number, batch in batches:
+                for seq, event in enumerate(batch, number):
+                    if isinstance(event, Known | Lost):
+                        break
+                    if isinstance(event, Accepted):
+                        accepted = event
+                    yield Followed(events.epoch, seq, event, again)
+                    again = False
+                    if isinstance(event, LAST):
+                        return
         last = events.events[-1]
         if isinstance(last, Known):
             agent, message = system.at(f"/agents/{last.agent_id}"), Attach(last.turn_id)
@@ -67,6 +68,22 @@ async def follow(
         events = await _ask(agent, message)
         start = 0
     raise AgentUnavailable("The agent failed again and again")
+
+
+def _begin(events: EventLog, after: tuple[int, int] | None) -> tuple[int, bool]:
+    """The number to go on from, and whether the listener has to forget what it has.
+
+    Who has seen the last event gets it once more: a stream always ends with it. A place that is not there
+    yet was never given out.
+    """
+    if after is None:
+        return 0, False
+    start = after[1] + 1
+    if after[0] != events.epoch:
+        return 0, True
+    if events.ended:
+        return min(start, len(events.events) - 1), False
+    return (start, False) if start <= len(events.events) else (0, True)
 
 
 async def _ask(agent: Address, message: UserMessage | Attach) -> EventLog:
