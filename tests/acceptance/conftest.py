@@ -12,6 +12,7 @@ import trio
 from trio_websocket import open_websocket_url
 
 from hivemind.app import running
+from hivemind.outbound import HttpClient, Target
 from hivemind.persistence import Database
 from hivemind.settings import Settings
 
@@ -146,11 +147,13 @@ class Site:
 
     @asynccontextmanager
     async def stream(self, path, body, headers=None):
-        """An event stream: the response, and an iterator over its events."""
-        headers = {"accept": "text/event-stream", **(headers or {})}
-        async with self.client.stream("POST", path, json=body, headers=headers) as response:
-            async with aclosing(_events(response)) as events:
-                yield response, events
+        """An event stream: the reply, and an iterator over its events. Leaving it closes its connection."""
+        lines = {"accept": "text/event-stream", "content-type": "application/json", **(headers or {})}
+        raw = [(name.encode(), value.encode()) for name, value in lines.items()]
+        target = Target.parse(self.server.url + path)
+        async with HttpClient() as client, client.call(target, raw, json.dumps(body).encode()) as reply:
+            async with aclosing(_events(reply)) as events:
+                yield reply, events
 
     async def events(self, message, *, slug="hello", headers=None, **fields):
         """All events of the turn of one message."""
@@ -198,18 +201,14 @@ def uuid_of(name):
     return uuid5(NAMESPACE_URL, name)
 
 
-async def _events(response):
-    name = place = data = ""
-    async for line in response.aiter_lines():
-        if line.startswith("event: "):
-            name = line[7:]
-        elif line.startswith("id: "):
-            place = line[4:]
-        elif line.startswith("data: "):
-            data = line[6:]
-        elif not line and name:
-            yield Sent(name, place, json.loads(data))
-            name = place = data = ""
+async def _events(reply):
+    data = b""
+    while chunk := await reply.read():
+        *whole, data = (data + chunk).split(b"\n\n")
+        for text in whole:
+            lines = dict(line.split(": ", 1) for line in text.decode().split("\n") if ": " in line)
+            if lines:
+                yield Sent(lines["event"], lines["id"], json.loads(lines["data"]))
 
 
 @pytest.fixture(scope="session")
@@ -248,15 +247,13 @@ def running_server(folders):
                 {name: defaults.get(name, {}) | sections.get(name, {}) for name in {**defaults, **sections}}
             )
             reports = []
-            async with running(settings, reports.append) as server:
-                async with (
-                    httpx2.AsyncClient(
-                        base_url=server.url, timeout=PATIENCE_SECONDS, trust_env=False
-                    ) as client,
-                    Database(database_url, size=2) as database,
-                ):
-                    key = (folders["secrets_folder"] / "admin_api_key").read_text().strip()
-                    yield Site(server, client, database, model, key, reports)
+            async with (
+                running(settings, reports.append) as server,
+                httpx2.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS, trust_env=False) as client,
+                Database(database_url, size=2) as database,
+            ):
+                key = (folders["secrets_folder"] / "admin_api_key").read_text().strip()
+                yield Site(server, client, database, model, key, reports)
 
     return run
 
