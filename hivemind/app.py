@@ -185,7 +185,7 @@ async def _provider(
     try:
         await model.start(report)
     except HivemindError as error:
-        report(f"The local model did not start: {error.message}. The server runs without it and tries again")
+        report(f"{error.message}; the server runs without it and tries again. Next: {error.remedy}")
     stack.push_async_callback(model.stop)
     children.append(
         ChildSpec("local-model", ChildProcess, ("the local model", model, report), policy=CHILD_POLICY)

@@ -39,6 +39,28 @@ try_all() {
     return 1
 }
 
+debian_install() {
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get install -y --no-install-recommends "$1" ||
+        { apt-get update && apt-get install -y --no-install-recommends "$1"; }; } >&2 || true
+}
+
+# llama.cpp computes with OpenMP, whose library no wheel carries and a minimal Debian lacks.
+openmp() {
+    "$venv/bin/python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>/dev/null
+}
+
+need_openmp() {
+    openmp && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "the local model needs libgomp1: installing it"
+        debian_install libgomp1
+        openmp && return
+    fi
+    say "The local model needs the library libgomp.so.1; without it the server starts, but has no model."
+    say "On Debian and Ubuntu: sudo apt-get install libgomp1"
+}
+
 make_venv() {
     python=$(find_python)
     if [ -d "$venv" ] && [ ! -e "$venv/.unfinished" ] && works; then
@@ -50,9 +72,7 @@ make_venv() {
     package=$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "this Python cannot make virtual environments yet: installing $package"
-        export DEBIAN_FRONTEND=noninteractive
-        { apt-get install -y --no-install-recommends "$package" ||
-            { apt-get update && apt-get install -y --no-install-recommends "$package"; }; } >&2 || true
+        debian_install "$package"
         try_all && { printf '%s\n' "$here" >"$venv/.made"; return; }
     fi
     say "This Python cannot make a virtual environment. On Debian and Ubuntu:"
@@ -72,6 +92,7 @@ install() {
     "$venv/bin/python" -m pip install $quiet --require-hashes -r "$lock"
     "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
     rm "$venv/.unfinished"
+    [ "$(uname -s)" != Linux ] || need_openmp
 }
 
 case $verb in

@@ -168,6 +168,7 @@ class LocalModel:
     def _failure(self, what: str) -> ProviderUnavailable:
         said = self._log.read_bytes()[-LOG_BYTES:].decode("utf-8", "replace").strip()
         last = f": {said.splitlines()[-1]}" if said else ""
-        return ProviderUnavailable(
-            f"the local model did not start, it {what}{last}", remedy=f"read {self._log}"
-        )
+        remedy = f"read {self._log}"
+        if "libgomp" in last:
+            remedy = "install the library libgomp1 (Debian and Ubuntu: apt-get install libgomp1)"
+        return ProviderUnavailable(f"the local model did not start, it {what}{last}", remedy=remedy)
