@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import httpcore2
@@ -101,6 +101,50 @@ class Reply:
         await self._response.aclose()
 
 
+class _Wire(httpcore2.AsyncNetworkStream):
+    """What is written goes out with the next read: head and body of a request in one piece, not two."""
+
+    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
+        self._stream = stream
+        self._unsent = b""
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Keep it for the next read."""
+        del timeout
+        self._unsent += buffer
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """Send what was written, then wait for what comes."""
+        if self._unsent:
+            unsent, self._unsent = self._unsent, b""
+            # A server may refuse a request before it has read it whole: its answer says more than the error.
+            with suppress(httpcore2.WriteError):
+                await self._stream.write(unsent, timeout)
+        return await self._stream.read(max_bytes, timeout)
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.AsyncNetworkStream:
+        """Shake hands on the bare connection."""
+        return _Wire(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        """What the engine asks about the socket."""
+        return self._stream.get_extra_info(info)
+
+
+class _Backend(httpcore2.TrioBackend):
+    """Connections that write as `_Wire` does."""
+
+    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
+        """Connect."""
+        return _Wire(await super().connect_tcp(*args, **options))
+
+
 class HttpClient:
     """At most `max_connections` to one origin; a call that ends in any way gives its place back.
 
@@ -115,6 +159,7 @@ class HttpClient:
         self._max_connections = max_connections
         self._pool_seconds = pool_seconds
         self._extensions = {"timeout": {"connect": connect_seconds}}
+        self._backend = _Backend()
         self._places = trio.Semaphore(max_connections)
         self._idle: dict[str, deque[httpcore2.AsyncHTTPConnection]] = {}
 
@@ -181,7 +226,10 @@ class HttpClient:
                 connection = None
         if connection is None:
             connection = httpcore2.AsyncHTTPConnection(
-                target.origin, ssl_context=trusted(), keepalive_expiry=_KEEPALIVE_SECONDS
+                target.origin,
+                ssl_context=trusted(),
+                keepalive_expiry=_KEEPALIVE_SECONDS,
+                network_backend=self._backend,
             )
         try:
             yield connection
