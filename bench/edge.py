@@ -291,7 +291,7 @@ def one(facts: dict, pid: int, callers: int, stream: bool, seconds: float, turns
     cpu, other = cpu_seconds(pid), cpu_seconds(postgres, True) if postgres else 0.0
     said = subprocess.run(
         [sys.executable, __file__, "load", *map(str, (facts["port"], callers, int(stream), seconds, turns))],
-        check=True, capture_output=True, text=True,
+        check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     cpu, other = cpu_seconds(pid) - cpu, (cpu_seconds(postgres, True) if postgres else 0.0) - other
     figures = json.loads(said.stdout)
