@@ -4,12 +4,13 @@ import json
 from collections import deque
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
 import httpx2
 import pytest
 import trio
-from trio_websocket import open_websocket_url
+from trio_websocket import wrap_client_stream
 
 from hivemind.app import running
 from hivemind.outbound import HttpClient, Target
@@ -151,9 +152,12 @@ class Site:
         lines = {"accept": "text/event-stream", "content-type": "application/json", **(headers or {})}
         raw = [(name.encode(), value.encode()) for name, value in lines.items()]
         target = Target.parse(self.server.url + path)
-        async with HttpClient() as client, client.call(target, raw, json.dumps(body).encode()) as reply:
-            async with aclosing(_events(reply)) as events:
-                yield reply, events
+        async with (
+            HttpClient() as client,
+            client.call(target, raw, json.dumps(body).encode()) as reply,
+            aclosing(_events(reply)) as events,
+        ):
+            yield reply, events
 
     async def events(self, message, *, slug="hello", headers=None, **fields):
         """All events of the turn of one message."""
@@ -168,9 +172,20 @@ class Site:
         async with self.stream(f"{CHAT}/{slug}/resume", body, headers) as (_, events):
             return [event async for event in events]
 
-    def socket(self, slug="hello"):
+    @asynccontextmanager
+    async def socket(self, slug="hello"):
         """An open WebSocket."""
-        return open_websocket_url(f"ws{self.server.url[4:]}{CHAT}/{slug}/ws")
+        where = urlsplit(self.server.url)
+        async with (
+            trio.open_nursery() as nursery,
+            await trio.open_tcp_stream(where.hostname, where.port) as tcp,
+        ):
+            # Its own way of opening a connection leaves the socket open when the upgrade is refused.
+            socket = await wrap_client_stream(nursery, tcp, where.netloc, f"{CHAT}/{slug}/ws")
+            yield socket
+            with trio.move_on_after(1):
+                await socket.aclose()
+            nursery.cancel_scope.cancel()
 
     async def rows(self, sql, params=()):
         return await self.database.fetch_all(sql, params)
@@ -271,3 +286,9 @@ def with_site(running_server, database_url):
         trio.run(main)
 
     return run
+
+
+@pytest.fixture
+def new_model():
+    """Makes a model for a server that is not in this process: `async with new_model().serving() as model`."""
+    return Model

@@ -274,7 +274,7 @@ def test_postgres_killed_under_running_turns_loses_nothing(with_embedded, folder
         assert (await site.say("still there?"))["reply"] == "One, two."
         await answered_once(site, 7)
 
-    with_embedded(test, supervision={"/database": {"backoff_initial_seconds": 3.0}})
+    with_embedded(test, supervision={"/database": {"backoff_initial_seconds": 2.0, "backoff_factor": 1}})
 
 
 # -- the local model
@@ -288,7 +288,7 @@ def test_the_local_model_killed_in_an_answer_comes_back(with_site, folder):
 
     async def test(site):
         def pid():
-            return site.system.tree("/local-model").snapshot.facts["pid"]
+            return site.system.tree("/local-model").snapshot.facts.get("pid")
 
         async def is_back():
             health = (await site.client.get("/api/v1/health")).json()
