@@ -1,5 +1,6 @@
 """The composition root: builds everything from the settings and lists the root's children in order."""
 
+import gc
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -48,6 +49,10 @@ async def serve(loaded: Loaded, report: Report) -> None:
     """Run the server until SIGTERM or Ctrl-C, then drain."""
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with running(loaded.settings, report) as server:
+            # What lives from here to the end is not to be looked at again, and agents are many: with the
+            # collector's own thresholds half of a row's start would be collections.
+            gc.freeze()
+            gc.set_threshold(50_000, 50, 1_000)
             report(server.banner())
             async for _ in signals:
                 break
