@@ -1,0 +1,68 @@
+"""What a client may meet is documented: every route, every field, every error code with its true status."""
+
+import re
+from pathlib import Path
+
+import pytest
+from quart_trio import QuartTrio
+
+from hivemind import errors
+from hivemind.cli.config import reference_page
+from hivemind.http import operators, problems
+from hivemind.http.chat import Chat, MessageBody, ResumeBody
+from hivemind.http.lane import SocketRoute
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "reference" / "http-api.md").read_text()
+CODES = {
+    code: int(status) for code, status in re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", PAGE, re.MULTILINE)
+}
+
+
+def error_classes(cls=errors.HivemindError):
+    found = [cls]
+    for child in cls.__subclasses__():
+        if child.__module__ == errors.__name__:
+            found += error_classes(child)
+    return found
+
+
+def own_routes():
+    for route in Chat(None, None, None, b"", ()).routes():
+        method = "WS" if isinstance(route, SocketRoute) else route.method
+        yield f"{method} {route.path}"
+    app = QuartTrio(__name__, static_folder=None)
+    app.register_blueprint(operators.routes(None, None, "key"))
+    for rule in app.url_map.iter_rules():
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        for method in rule.methods - {"HEAD", "OPTIONS"}:
+            yield f"{method} {path}"
+
+
+@pytest.mark.parametrize("cls", error_classes(), ids=lambda cls: cls.__name__)
+def test_error_is_documented(cls):
+    assert CODES.get(cls.code) == problems.status_of(cls.__new__(cls))
+
+
+def test_what_is_decided_by_status_alone_is_documented():
+    told = {code: status for status, (code, _) in problems._BY_STATUS.items()}
+    assert {code: CODES.get(code) for code in told} == told
+
+
+def test_no_code_is_documented_that_is_not_there():
+    known = {cls.code for cls in error_classes()} | {code for code, _ in problems._BY_STATUS.values()}
+    assert set(CODES) <= known
+
+
+def test_routes_are_those_documented():
+    documented = set(re.findall(r"^\| `((?:GET|POST|WS) /[^`]*)` \|", PAGE, re.MULTILINE))
+    assert documented == set(own_routes())
+
+
+@pytest.mark.parametrize("field", sorted({*MessageBody.model_fields, *ResumeBody.model_fields}))
+def test_field_is_documented(field):
+    assert f"`{field}`" in PAGE
+
+
+def test_settings_page_is_the_generated_one():
+    assert (DOCS / "reference" / "settings.md").read_text() == reference_page()
