@@ -336,7 +336,7 @@ def main() -> int:
 
 def show(found: dict[tuple[str, bool, int], list[Round]], kinds: list[tuple[bool, int]]) -> int:
     print(
-        f"{'':<23}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'server µs':>11}{'postgres µs':>13}{'ratio':>7}"
+        f"{'':<24}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'server µs':>11}{'postgres µs':>13}{'ratio':>7}"
     )
     missed = False
     for stream, callers in kinds:
@@ -351,7 +351,7 @@ def show(found: dict[tuple[str, bool, int], list[Round]], kinds: list[tuple[bool
             rate, p50, p99, cpu, postgres = medians[contender]
             ratio = f"{cpu / medians['bare'][3]:.2f}" if contender == "turn" else ""
             print(
-                f"{label:<18}{contender:<5}{rate:>12.0f}{p50:>9.2f}{p99:>9.2f}{cpu:>11.0f}{postgres:>13.0f}{ratio:>7}"
+                f"{label:<19}{contender:<5}{rate:>12.0f}{p50:>9.2f}{p99:>9.2f}{cpu:>11.0f}{postgres:>13.0f}{ratio:>7}"
             )
         missed = missed or medians["turn"][3] > TARGET * medians["bare"][3]
     print(
