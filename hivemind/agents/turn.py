@@ -117,10 +117,12 @@ async def admit(
     """Pass a message through the gates and accept it; `Admitted` where it was known or is fenced off.
 
     Raises:
+        ProviderUnavailable: a setting is missing without which no model can be asked.
         Refused: a gate refused it; that is in the audit log.
         DatabaseUnavailable: nothing is known of the outcome.
     """
     profile = message.profile
+    resources.calls.check()
     try:
         text, detail = await _guard_input(resources.guards, profile, message.text)
         model = profile.model or resources.calls.default_model

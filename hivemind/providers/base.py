@@ -96,5 +96,8 @@ class Provider(Protocol):
     def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
         """Ask for one answer; closing the iterator ends the call and its connection."""
 
+    def check(self) -> None:
+        """Raise what every call would raise as the provider is configured; nothing is asked."""
+
     async def ping(self) -> None:
         """Return when the provider would take a call; raise what a call would raise."""

@@ -59,6 +59,10 @@ class Calls:
             "last_error": self._last_error,
         }
 
+    def check(self) -> None:
+        """Raise `ProviderUnavailable` when no call can be made as the provider is configured."""
+        self._provider.check()
+
     async def ping(self) -> None:
         """One try in time, past pacing and breaker; what it finds counts for the breaker all the same."""
         failure = CallFailed("late", "no answer to a ping")

@@ -44,7 +44,7 @@ class Remote:
 
     async def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
         """One call, without a second try."""
-        self._check()
+        self.check()
         if not request.model:
             request = replace(request, model=self.default_model)
         reader = self._dialect.reader(request)
@@ -58,12 +58,13 @@ class Remote:
 
     async def ping(self) -> None:
         """Prove endpoint and key, and where the server can tell, the model."""
-        self._check()
+        self.check()
         method, path, body = self._dialect.ping(self.default_model)
         async with self._call(path, body, method=method):
             pass
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise `ProviderUnavailable` when a setting is missing without which no call can be made."""
         if self._missing is not None:
             raise ProviderUnavailable(
                 f"missing config: {self._missing} ({self.name})", remedy=f"set {self._missing} and restart"

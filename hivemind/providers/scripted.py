@@ -108,6 +108,9 @@ class Scripted:
         yield stop or Stop("tool" if called else "end")
         yield usage or Usage(estimate_input(request), estimate_tokens(said), estimated=True)
 
+    def check(self) -> None:
+        """A recording needs nothing."""
+
     async def ping(self) -> None:
         """A recording is always there."""
         await trio.lowlevel.checkpoint()
