@@ -175,16 +175,18 @@ def test_a_turn_of_a_killed_server_is_answered_once_by_the_next(installation, ne
         async with new_model().serving() as model:
             installation.calls(model)
             model.says("One, ", gate, "two.")
-            async with installation.server() as (process, url), client(url) as http:
-                async with streaming(http, CHAT, {"message": "count"}) as events:
-                    name, accepted = await anext(events)
-                    assert name == "accepted"
-                    await model.asked(1)
-                    process.kill()
-                    await process.wait()
-                    with pytest.raises(httpx2.HTTPError):
-                        async for _ in events:
-                            pass
+            async with (
+                installation.server() as (process, url),
+                client(url) as http,
+                streaming(http, CHAT, {"message": "count"}) as events,
+            ):
+                name, accepted = await anext(events)
+                assert name == "accepted"
+                await model.asked(1)
+                process.kill()
+                await process.wait()
+                with pytest.raises(httpx2.HTTPError):
+                    await anext(events)
             async with installation.server() as (process, url), client(url) as http:
                 await model.asked(2)  # by itself: nobody has said anything to this server
                 gate.set()
@@ -243,7 +245,10 @@ def test_readers_that_never_read_and_turns_that_never_end_do_not_hold_a_stop(ins
             model.says(*flood, trio.Event(), when="flood")
             model.says(trio.Event(), when="never")
             body = b'{"message": "%s"}'
-            head = b"POST %s HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\ncontent-length: %d\r\n\r\n"
+            head = (
+                b"POST %s HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n"
+                b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
+            )
             async with installation.server(HIVEMIND_SERVER_DRAIN_SECONDS="1") as (process, url):
                 host, port = url.removeprefix("http://").split(":")
                 deaf = []
