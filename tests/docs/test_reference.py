@@ -1,16 +1,21 @@
 """What a client may meet is documented: every route, every field, every error code with its true status."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 from quart_trio import QuartTrio
 
 from hivemind import errors
+from hivemind.actors import Policies
+from hivemind.app import KINDS
 from hivemind.cli.config import reference_page
 from hivemind.http import operators, problems
 from hivemind.http.chat import Chat, MessageBody, ResumeBody
 from hivemind.http.lane import SocketRoute
+from hivemind.settings import Settings
+from hivemind.settings_load import CONFIG_VARIABLE, leaves
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "reference" / "http-api.md").read_text()
@@ -66,3 +71,26 @@ def test_field_is_documented(field):
 
 def test_settings_page_is_the_generated_one():
     assert (DOCS / "reference" / "settings.md").read_text() == reference_page()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(block, id=f"{page.stem}-{number}")
+        for page in sorted(DOCS.rglob("*.md"))
+        for number, block in enumerate(
+            re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL), 1
+        )
+    ],
+)
+def test_settings_in_the_docs_load(text):
+    settings = Settings.model_validate(tomllib.loads(text))
+    Policies.from_mapping(settings.supervision, kinds=KINDS)
+
+
+def test_variables_in_the_docs_exist():
+    known = {name for leaf in leaves() for name in (leaf.variable, leaf.file_variable) if name}
+    known.add(CONFIG_VARIABLE)
+    pages = [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")]
+    named = {name for page in pages for name in re.findall(r"HIVEMIND_[A-Z_]*[A-Z]", page.read_text())}
+    assert named <= known
