@@ -119,7 +119,7 @@ def kvnr(value: str) -> bool:
 
 def gstin(value: str) -> bool:
     """Indian goods and services tax: state 01-38 and a Z before the last."""
-    return 1 <= int(value[:2]) <= 38 and value[13] == "Z" or value[12] == "Z"
+    return (1 <= int(value[:2]) <= 38 and value[13] == "Z") or value[12] == "Z"
 
 
 def uk_driver(value: str) -> bool:

@@ -16,8 +16,11 @@ SECRET_ENTROPY = 3.2
 HARMLESS_PATHS = frozenset({b"/dev/null", b"/dev/stdin", b"/dev/stdout", b"/dev/stderr", b"/dev/zero"})
 PLACEHOLDERS = (
     b"example", b"placeholder", b"changeme", b"your", b"dummy", b"sample", b"redacted", b"xxxx", b"****",
-    b"....", b"insert", b"todo", b"fake", b"random",
+    b"....", b"insert", b"todo", b"randomstring", b"abc123", b"tokenhere",
 )  # fmt: skip
+NOT_SECRET = (b"public", b"csrf", b"id:", b'id"', b"id'", b"id =", b"id=", b"key tag", b"kms", b"pidx")
+"""Names beside which a random value is meant to be seen."""
+JOINTS = bytes.maketrans(b"-._/", b"    ")
 PRIVATE = tuple(
     ipaddress.ip_network(network)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10")
@@ -44,6 +47,15 @@ def random(data: bytes, start: int, end: int) -> list[Part]:
     return [(start, end, "SECRET")]
 
 
+def mixed(data: bytes, start: int, end: int) -> list[Part]:
+    """A token of letters only: capitals and small ones, unlike the name of a function."""
+    value = data[start:end]
+    capitals = sum(0x41 <= byte <= 0x5A for byte in value)
+    if not len(value) * 0.2 < capitals < len(value) * 0.8:
+        return []
+    return random(data, start, end)
+
+
 def credential(data: bytes, start: int, end: int) -> list[Part]:
     """A value where a credential stands: long and mixed, or short and random."""
     value = data[start:end]
@@ -61,15 +73,22 @@ def assigned(data: bytes, start: int, end: int) -> list[Part]:
         return []
     if len(value) < 10 and value.isalnum():
         return []
+    if any(word in data[max(0, start - 32) : start].lower() for word in NOT_SECRET):
+        return []
+    pieces = value.translate(JOINTS).split()
+    if all(piece.isalpha() or piece.isdigit() or len(piece) < 4 for piece in pieces) and len(pieces) > 1:
+        return []
     return [(start, start + len(value), "SECRET")]
 
 
 def login(data: bytes, start: int, end: int) -> list[Part]:
     """A `user:password` on a command line."""
     value = data[start:end]
-    user, _, password = value.partition(b":")
+    user, _, password = value.translate(None, b"\"'{}").partition(b":")
     words = (b"password", b"pass", b"pwd", b"token", b"secret", b"username", b"user", b"key")
     if is_placeholder(value) or password.lower().strip(b"[]()%") in words or user.lower() == b"username":
+        return []
+    if user == password or not any(0x30 <= byte <= 0x39 for byte in password):
         return []
     return [(start, end, "SECRET")]
 
@@ -115,12 +134,10 @@ def private_ip(data: bytes, start: int, end: int) -> list[Part]:
 
 def private_ip6(data: bytes, start: int, end: int) -> list[Part]:
     """An IPv6 address that is unique-local or link-local."""
-    value = data[start:end].rstrip(b":") if not data[start:end].endswith(b"::") else data[start:end]
-    try:
-        ipaddress.IPv6Address(value.decode())
-    except ValueError:
-        return []
-    return [(start, start + len(value), "PRIVATE_IP")]
+    value = data[start:end]
+    value = value if value.endswith(b"::") else value.rstrip(b":")
+    # Not parsed: a reply may hold an address with a slip in it, and the prefix gives the network away.
+    return [(start, start + len(value), "PRIVATE_IP")] if value.count(b":") > 1 else []
 
 
 def hostname(data: bytes, start: int, end: int) -> list[Part]:
@@ -136,6 +153,6 @@ def port(data: bytes, start: int, end: int) -> list[Part]:
 CHECKS: Mapping[str, Check] = {
     check.__name__: check
     for check in (
-        random, credential, assigned, login, password, path, unc, private_ip, private_ip6, hostname, port,
+        random, mixed, credential, assigned, login, password, path, unc, private_ip, private_ip6, hostname, port,
     )
 }  # fmt: skip

@@ -78,7 +78,7 @@ def _plain(character: str) -> str | None:
 
 
 FOLD = _Fold({code: chr(code) for code in range(0x20, 0x7F)} | {9: " ", 10: "\n", 13: "\n"})
-FOLD.update({code: None for code in (*range(9), 11, 12, *range(14, 32), 127)})
+FOLD.update(dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127)))
 
 
 @dataclass(frozen=True, slots=True)

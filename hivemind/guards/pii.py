@@ -19,6 +19,7 @@ NEAR = 48
 """How many bytes before a number are its context."""
 MOST_GROUPS = 9
 LONGEST_VALUE = 34
+TIGHT = frozenset((b"-", b".", b"/", b"\xc2\xa0"))
 FOLLOWS = frozenset(b"- \t\r\n\"'`,;:!?&<>)]}|*.\\") | frozenset(range(0xC2, 0x100))
 SEPARATORS = bytes.maketrans(b" ./-()+x\xa0", b"         ")
 PHONE_WORDS = (
@@ -56,11 +57,12 @@ def number(data: bytes, start: int, end: int) -> list[Part]:
         position = run.index(piece, position)
         groups.append((position, position + len(piece)))
         position += len(piece)
+    joints = [run[groups[n][1] : groups[n + 1][0]] for n in range(len(groups) - 1)]
     before = data[max(0, start - NEAR) : start].lower()
     parts: list[Part] = []
     first = 0
     while first < len(groups):
-        found = _longest(run, groups, first, before)
+        found = _longest(run, groups, joints, first, before)
         if found is None:
             first += 1
             continue
@@ -73,53 +75,76 @@ def number(data: bytes, start: int, end: int) -> list[Part]:
     return parts
 
 
-def _longest(run: bytes, groups: list[tuple[int, int]], first: int, before: bytes) -> tuple[int, str] | None:
+def _longest(
+    run: bytes, groups: list[tuple[int, int]], joints: list[bytes], first: int, before: bytes
+) -> tuple[int, str] | None:
+    if _starts_inside(run, groups, joints, first):
+        return None
     left = groups[first][0]
-    near = before + run[:left].lower() if first else before
+    near = (before + run[max(0, left - NEAR) : left].lower())[-NEAR:]
     for last in range(min(len(groups), first + MOST_GROUPS) - 1, first - 1, -1):
         right = groups[last][1]
         if right - left > LONGEST_VALUE + MOST_GROUPS or right - left < 5:
             continue
         if right < len(run) and run[right] not in FOLLOWS:
             continue
-        if _cuts(run, groups, first, last):
+        if _ends_inside(run, groups, joints, first, last):
             continue
         written = run[left:right]
         value = written.translate(None, b" ./-()+\xa0").upper()
         lengths = tuple(b - a for a, b in groups[first : last + 1])
         if not value.isalnum() or not value.isascii() or _is_date(written, lengths):
             continue
-        kind = identify(value, lengths, near[-NEAR:]) if _even(run, groups, first, last) else None
-        if kind is None and is_phone(run, left, right, value, lengths, near[-NEAR:]):
+        if written.count(b".") > 2 and (b" " in written or (len(lengths) == 4 and max(lengths) < 4)):
+            continue
+        kind = identify(value, lengths, near) if _even(joints, first, last) else None
+        if kind is None and is_phone(run, left, right, value, lengths, near):
             kind = "PHONE"
         if kind is not None:
             return last, kind
     return None
 
 
-def _cuts(run: bytes, groups: list[tuple[int, int]], first: int, last: int) -> bool:
-    """Whether the groups chosen are only a part of what is written as one."""
-    joints = [run[groups[n][1] : groups[n + 1][0]] for n in range(len(groups) - 1)]
-    spaced = all(joint == b" " for joint in joints[first:last])
-    for inner, outer, joint, beyond in ((first, first - 1, first - 1, first - 2), (last, last + 1, last, last + 1)):
-        if not 0 <= outer < len(groups):
-            continue
-        next_to = run[groups[outer][0] : groups[outer][1]]
-        if joints[joint] in (b"-", b".", b"/", b"\xc2\xa0"):
-            if not (next_to.isalpha() and len(next_to) > 2):
-                return True
-        elif joints[joint] == b" " and spaced and next_to.isdigit() and len(next_to) < 5:
-            edge = groups[inner]
-            chained = 0 <= beyond < len(joints) and joints[beyond] != b" "
-            if edge[1] - edge[0] < 5 and run[edge[0] : edge[1]].isdigit() and not chained:
-                return True
-    return False
+def _starts_inside(run: bytes, groups: list[tuple[int, int]], joints: list[bytes], first: int) -> bool:
+    """Whether the group goes on with what is written before it, so that no value starts here."""
+    if first == 0:
+        return False
+    joint, before, here = joints[first - 1], groups[first - 1], groups[first]
+    if joint in TIGHT:
+        return not _is_word(run[before[0] : before[1]])
+    if joint != b" " or not (_is_short_number(run, before) and _is_short_number(run, here)):
+        return False
+    chained = first > 1 and joints[first - 2] != b" "
+    return not chained and (first == len(joints) or joints[first] == b" ")
 
 
-def _even(run: bytes, groups: list[tuple[int, int]], first: int, last: int) -> bool:
+def _ends_inside(
+    run: bytes, groups: list[tuple[int, int]], joints: list[bytes], first: int, last: int
+) -> bool:
+    """Whether what is written goes on after the group, so that no value ends here."""
+    if last == len(joints):
+        return False
+    joint, here, after = joints[last], groups[last], groups[last + 1]
+    if joint in TIGHT:
+        return not _is_word(run[after[0] : after[1]])
+    if joint != b" " or not (_is_short_number(run, here) and _is_short_number(run, after)):
+        return False
+    chained = last + 1 < len(joints) and joints[last + 1] != b" "
+    return not chained and all(inner == b" " for inner in joints[first:last])
+
+
+def _is_word(piece: bytes) -> bool:
+    return len(piece) > 2 and piece.isalpha()
+
+
+def _is_short_number(run: bytes, group: tuple[int, int]) -> bool:
+    return group[1] - group[0] < 5 and run[group[0] : group[1]].isdigit()
+
+
+def _even(joints: list[bytes], first: int, last: int) -> bool:
     """Whether one separator joins all groups, as people write an identifier."""
-    joints = {run[groups[n][1] : groups[n + 1][0]] for n in range(first, last)}
-    return len(joints) < 2 or (len(joints) == 2 and last - first > 2)
+    kinds = set(joints[first:last])
+    return len(kinds) < 2 or (len(kinds) == 2 and last - first > 2)
 
 
 def is_phone(run: bytes, left: int, right: int, value: bytes, lengths: tuple[int, ...], before: bytes) -> bool:

@@ -123,7 +123,7 @@ class Redaction:
                 index += 1
                 continue
             start = stretch.start_of(data, kinds, position, floor)
-            end = stretch.end_of(data, kinds, position, size)
+            end = stretch.end_of(data, kinds, position, min(size, position + stretch.LONGEST + 2))
             forced = False
             while end - start > stretch.LONGEST:
                 cut = stretch.aligned(data, start + stretch.LONGEST)
@@ -163,7 +163,7 @@ class Redaction:
         for number in numbers:
             for measure in self._measures.get(number, ()):
                 group, check = measure.group, measure.check
-                for match in measure.pattern.finditer(window, inside if measure.rule.within else left):
+                for match in measure.pattern.finditer(window, left if measure.rule.context else inside):
                     first, last = match.span(group)
                     if first + base < start or (first == last and measure.until is None):
                         continue

@@ -31,8 +31,8 @@ class Rule:
     check: str | None = None
     until: str | None = None
     """Everything after the span goes too, up to where this matches."""
-    within: bool = False
-    """The pattern is measured inside the stretch only, not from its context on."""
+    context: bool = False
+    """The pattern begins in what stands before the value (`password is`), not at the value itself."""
     examples: tuple[str, ...] = field(default=(), repr=False)
     counterexamples: tuple[str, ...] = field(default=(), repr=False)
 

@@ -1,0 +1,117 @@
+"""What the guards cost: whole texts in both directions, short messages, streamed tokens, loading.
+
+Run `python bench/guards.py [--presidio] [--worst]`. Figures are processor microseconds, the median of several rounds.
+Presidio's pattern recognisers run beside ours when they are installed.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from hivemind.guards import Guards
+
+PLAIN = (
+    "We moved the meeting to Thursday because the printer on the second floor needs a new part. "
+    "Could you tell the team that lunch is at noon, and that the report about the garden is due in May? "
+    "The weather has been kind, so the walk along the river was better than anybody had hoped for. "
+    "In 2023 we planted 14 trees, and 3 of them already carry fruit; see chapter 7 for the whole list.\n"
+)
+
+
+def text_of(size: int) -> str:
+    return (PLAIN * (size // len(PLAIN) + 1))[:size]
+
+
+def micros(function, rounds: int) -> float:
+    function()
+    taken = []
+    for _ in range(7):
+        start = time.process_time_ns()
+        for _ in range(rounds):
+            function()
+        taken.append((time.process_time_ns() - start) / rounds / 1000)
+    return statistics.median(taken)
+
+
+def worst_texts(guards: Guards) -> dict[str, str]:
+    """64 KB of what each rule likes to look at: its examples, repeated."""
+    texts = {
+        rule.id: (" ".join(rule.examples) + " ") * (65_536 // (len(" ".join(rule.examples)) + 1))
+        for rule in guards.rules
+        if rule.examples
+    }
+    for name, piece in {
+        "newlines": "\n", "spaces": " ", "digits": "7", "spaced digits": "1 ", "letters": "a", "at": "@", "dots": ".",
+        "slashes": "/", "percent": "%41", "blobs": "QUJDREVGR0hJSktMTU5PUA== ", "colons": "a:", "mails": "a@b.co ",
+        "addresses": "10.0.0.1 ", "zero width": "i\u200b", "quotes": "'", "entities": "&#65;", "numbers": "4111 1111 1111 1111 ",
+    }.items():  # fmt: skip
+        texts[name] = (piece * 65_536)[:65_536]
+    return texts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--presidio", action="store_true")
+    parser.add_argument("--worst", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        Guards.load(Path(folder))
+        compiled = time.perf_counter() - start
+        start = time.perf_counter()
+        guards = Guards.load(Path(folder))
+        loaded = time.perf_counter() - start
+    print(f"rules {len(guards.rules)}; first start {compiled * 1000:.0f} ms, from the cache {loaded * 1000:.0f} ms\n")
+    print(f"{'plain text':>12} {'input':>9} {'output':>9} {'both':>9}   µs")
+    for size in (200, 1024, 8192, 65_536, 1_048_576):
+        text = text_of(size)
+        rounds = max(1, 400_000 // size)
+        received = micros(lambda text=text: guards.check_input(text), rounds)
+        sent = micros(lambda text=text: guards.check_output(text), rounds)
+        print(f"{size:>12,} {received:9.1f} {sent:9.1f} {received + sent:9.1f}")
+    tokens = [piece + " " for piece in text_of(8192).split(" ")]
+
+    def stream() -> None:
+        window = guards.window()
+        for token in tokens:
+            window.push(token)
+        window.finish()
+
+    print(f"\na streamed token {micros(stream, 5) / len(tokens):9.2f} µs")
+    if options.worst:
+        slowest = []
+        for name, text in worst_texts(guards).items():
+            for direction, check in (("input", guards.check_input), ("output", guards.check_output)):
+                start = time.process_time_ns()
+                check(text)
+                slowest.append(((time.process_time_ns() - start) / 1e6, name, direction))
+        print("\nslowest 64 KB, ms")
+        for taken, name, direction in sorted(slowest, reverse=True)[:15]:
+            print(f"{taken:9.1f}  {direction:6} {name}")
+    if options.presidio:
+        beside_presidio()
+
+
+def beside_presidio() -> None:
+    try:
+        from presidio_analyzer import PatternRecognizer, RecognizerRegistry
+    except ImportError:
+        print("\npresidio-analyzer is not installed")
+        return
+    registry = RecognizerRegistry()
+    registry.load_predefined_recognizers()
+    recognizers = [one for one in registry.recognizers if isinstance(one, PatternRecognizer)]
+    print(f"\nPresidio, {len(recognizers)} pattern recognisers")
+    for size in (1024, 8192, 65_536):
+        text = text_of(size)
+        taken = micros(
+            lambda text=text: [one.analyze(text, one.supported_entities) for one in recognizers],
+            max(1, 8192 // size),
+        )
+        print(f"{size:>12,} {taken:9.1f} µs")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Streaming equals whole: for any text and any slicing, and nothing withheld ever leaves."""
+
+import pytest
+from hivemind.errors import GuardRefused
+from hivemind.guards import Guards, rule, stretch
+from hivemind.guards.redaction import Redaction
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+RULES = rule.load()
+GUARDS = Guards(RULES)
+
+PIECES = [
+    " ", "  ", "\n", ", ", ". ", ": ", " - ", "(", ")", '"', "é", "日本", "😀", "\u00a0", "the ", "call me on ", "IBAN ", "A",
+    "my password is ", "ada@example.org", "+49 30 123456", "(415) 555-0132", "4111 1111 1111 1111", "4111111111111111",
+    "GB82 WEST 1234 5698 7654 32", "GB82WEST12345698765432", "536-90-4399", "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hJ6",
+    "10.1.2.3", ":8080", "fd12:3456::1", "2001:db8::1", "/home/ada/notes.txt", r"C:\Program Files\Hive\a.docx",
+    r"\\fs01\share\a", "db1.prod.internal", "localhost:99", "-----BEGIN RSA PRIVATE KEY-----", "-----END RSA PRIVATE KEY-----",
+    "MIIBVgIBADANBgkqhkiG9w0BAQEFAASC", "api_key = ", "'xV7nr@Vo#uh9R4'", "Authorization: Bearer ", "hU7!kqQ2zz9", "1", "22", "AB12",
+    "postgres://svc:hunter2@db/core", "born on 12/04/1990", "AB 12 34 56 C", "-Fax", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZGEifQ.abcdefghij",
+]  # fmt: skip
+
+texts = st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=4)), max_size=24).map("".join)
+
+
+def streamed(text: str, cuts: list[int]) -> tuple[str, list[str], tuple]:
+    window = GUARDS.window()
+    released = []
+    marks = sorted({cut % (len(text) + 1) for cut in cuts} | {0, len(text)})
+    for start, end in zip(marks, marks[1:], strict=False):
+        released.append(window.push(text[start:end]))
+    released.append(window.finish())
+    return "".join(released), released, window.findings
+
+
+@settings(max_examples=600, deadline=None)
+@given(text=texts, cuts=st.lists(st.integers(0, 400), max_size=12))
+def test_streaming_equals_whole(text, cuts):
+    whole = GUARDS.check_output(text)
+    joined, _, findings = streamed(text, cuts)
+    assert joined == whole.text
+    assert findings == whole.findings
+
+
+@settings(max_examples=150, deadline=None)
+@given(text=texts)
+def test_one_character_at_a_time(text):
+    whole = GUARDS.check_output(text)
+    joined, _, findings = streamed(text, list(range(len(text))))
+    assert (joined, findings) == (whole.text, whole.findings)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    filler=st.sampled_from(["x", "1 ", "A", "é", "日", "ab/", "1.", "QUJD", "A1 "]),
+    around=st.integers(stretch.LONGEST - 40, 2 * stretch.LONGEST + 40),
+    inner=st.sampled_from(PIECES),
+    cuts=st.lists(st.integers(0, 20_000), max_size=8),
+)
+def test_text_without_a_place_to_cut(filler, around, inner, cuts):
+    text = (filler * around)[:around] + inner + (filler * around)[:around] + " end"
+    whole = GUARDS.check_output(text)
+    joined, _, findings = streamed(text, cuts)
+    assert (joined, findings) == (whole.text, whole.findings)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts)
+def test_findings_account_for_every_character(text):
+    """The guarded text is the original with each finding's span replaced, nothing else changed."""
+    whole = GUARDS.check_output(text)
+    position, rebuilt = 0, whole.text
+    for finding in whole.findings:
+        kept = text[position : finding.start]
+        assert rebuilt.startswith(kept)
+        rebuilt = rebuilt[len(kept) :]
+        assert rebuilt.startswith(f"[{finding.type}_")
+        rebuilt = rebuilt[rebuilt.index("]") + 1 :]
+        position = finding.end
+    assert rebuilt == text[position:]
+
+
+class EverythingFires:
+    """A matcher that suspects every rule at every byte."""
+
+    def scan(self, data: bytes) -> list[tuple[int, int]]:
+        return [(end, number) for end in range(1, len(data) + 1) for number in GUARDS._outgoing]
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=texts)
+def test_triggers_lose_nothing(text):
+    """Measuring every rule everywhere finds no more than measuring where a trigger fired."""
+    everywhere = Redaction(EverythingFires(), GUARDS._outgoing)
+    assert everywhere.feed(text.encode(errors="surrogatepass"), 0) == GUARDS.check_output(text).text
+
+
+def test_plain_words_wait_for_one_word_only():
+    window = GUARDS.window()
+    assert window.push("Hello") == ""
+    assert window.push(" wor") == "Hello"
+    assert window.push("ld, how") == " world,"
+    assert window.finish() == " how"
+
+
+def test_a_value_in_two_deltas_never_shows():
+    window = GUARDS.window()
+    shown = window.push("the key is ghp_aB3dE6gH9jK2") + window.push("mN5pQ8sT1vW4yZ7bC0eF3hJ6 ok") + window.finish()
+    assert shown == "the key is [SECRET_1] ok"
+
+
+def test_an_open_key_is_swallowed_to_its_end():
+    window = GUARDS.window()
+    shown = window.push("-----BEGIN PRIVATE KEY-----\nMIIB\nVgIB")
+    shown += window.push("ADAN\n-----END PRIV") + window.push("ATE KEY-----\nbye")
+    assert shown + window.finish() == "-----BEGIN PRIVATE KEY-----[SECRET_1]\nbye"
+
+
+def test_a_failing_guard_refuses(monkeypatch):
+    window = GUARDS.window()
+    monkeypatch.setattr(GUARDS._matcher, "scan", lambda data: 1 / 0)
+    for call in (GUARDS.check_input, GUARDS.check_output):
+        with pytest.raises(GuardRefused):
+            call("hello")
+    with pytest.raises(GuardRefused):
+        window.push("hello there ")
+    with pytest.raises(ValueError, match="finished"):
+        window.push("more")
+
+
+def test_a_finished_stream_takes_no_more():
+    window = GUARDS.window()
+    window.finish()
+    with pytest.raises(ValueError, match="finished"):
+        window.push("x")
