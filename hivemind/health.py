@@ -44,7 +44,7 @@ class Report:
 
 
 class Health:
-    """The checks of one server. The provider is asked at most every 15 s, the rest each time."""
+    """The checks of one server. The provider is asked every 15 s, or after a failed call; the rest each time."""
 
     def __init__(self, database: Database, calls: Calls, folder: Path) -> None:
         self._database = database
@@ -52,6 +52,7 @@ class Health:
         self._folder = folder
         self._provider = Check("degraded", "not asked yet")
         self._provider_at = float("-inf")
+        self._failures: object = None
 
     async def check(self) -> Report:
         """Ask every part."""
@@ -75,7 +76,9 @@ class Health:
 
     async def _check_provider(self) -> Check:
         now = trio.current_time()
-        if self._provider.status == "ok" and now - self._provider_at < _PROVIDER_FRESH_SECONDS:
+        fresh = now - self._provider_at < _PROVIDER_FRESH_SECONDS
+        failures = self._calls.facts()["failures"]
+        if self._provider.status == "ok" and fresh and failures == self._failures:
             return self._provider
         try:
             await self._calls.ping()
@@ -84,6 +87,7 @@ class Health:
         else:
             self._provider = Check("ok", f"{self._calls.name}: {self._calls.default_model}")
         self._provider_at = now
+        self._failures = failures
         return self._provider
 
     async def _check_disk(self) -> Check:

@@ -190,14 +190,19 @@ class Agent(Actor):
         self._followers.add(events)
         try:
             await self._own(message)
+            # From here on, so that an interrupt which comes while the message is admitted counts too.
+            scope = self._scope = trio.CancelScope()
             assert self._epoch is not None
-            opened = await turn.admit(self._resources, self._id, self._epoch, self._history, message)
+            # Whoever asks for this turn by its id waits here until the log is known by it.
+            async with self._claiming:
+                opened = await turn.admit(self._resources, self._id, self._epoch, self._history, message)
+                if not isinstance(opened, Admitted):
+                    events.epoch, events.turn_id = opened.epoch, opened.id
+                    self._log = last = events
             if isinstance(opened, Admitted):
                 self._not_admitted(opened, events, message)
                 return
-            events.epoch, events.turn_id = opened.epoch, opened.id
-            self._log = last = events
-            await self._answer(opened, events)
+            await self._answer(opened, events, scope)
         except DatabaseUnavailable as error:
             # It may have been admitted all the same: find out before anything else is done.
             self._epoch = None
@@ -207,6 +212,7 @@ class Agent(Actor):
                 self._epoch = None
             last.append(Failed(error))
         finally:
+            self._scope = None
             self._let_go(events)
 
     async def _own(self, message: UserMessage) -> None:
@@ -243,13 +249,11 @@ class Agent(Actor):
     def _knows_not(self, turn_id: UUID) -> bool:
         return self._log is None or self._log.turn_id != turn_id
 
-    async def _answer(self, opened: Turn, events: EventLog) -> None:
+    async def _answer(self, opened: Turn, events: EventLog, scope: trio.CancelScope) -> None:
         resources = self._resources
-        with trio.CancelScope() as self._scope:
+        with scope:
             await turn.answer(resources, opened, events)
-        interrupted = self._scope.cancelled_caught
-        self._scope = None
-        if interrupted:
+        if scope.cancelled_caught:
             await turn.end(resources, opened, events, "interrupted", Interrupted())
         elif events.ended and events.events[-1].kind == "reply":
             self._history += (
@@ -289,7 +293,9 @@ class Agent(Actor):
             failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")
             await turn.end(resources, opened, events, "failed", failure)
         else:
-            await self._answer(opened, events)
+            self._scope = trio.CancelScope()
+            await self._answer(opened, events, self._scope)
+            self._scope = None
 
 
 async def give_up(resources: Resources, agent_id: UUID, exit: Exit) -> None:

@@ -4,17 +4,32 @@
 in, so a former incarnation that wakes up late writes nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
 from hivemind.agents.events import Failed, Reply, Usage
-from hivemind.errors import BudgetExceeded, HivemindError, Interrupted, NotFound, ProviderError
+from hivemind.errors import (
+    BudgetExceeded,
+    GuardRefused,
+    HivemindError,
+    Interrupted,
+    NotFound,
+    ProviderError,
+    ProviderRejected,
+    ProviderUnavailable,
+)
 from hivemind.persistence import Database, Jsonb, SqlError, load_queries
 from hivemind.providers import ProviderMessage
 
 CAP_EXCEEDED = "HM010"
 TurnState = Literal["answered", "failed", "interrupted"]
+# What may end a turn that was admitted, by the code in its row.
+_ENDINGS: Mapping[str, type[HivemindError]] = {
+    kind.code: kind
+    for kind in (Interrupted, GuardRefused, ProviderError, ProviderUnavailable, ProviderRejected)
+}
 _QUERIES = load_queries("hivemind.agents", "queries.sql")
 
 
@@ -163,9 +178,8 @@ async def ended_turn(database: Database, turn_id: UUID, agent_id: UUID) -> Reply
     if row["state"] == "answered":
         usage = Usage(row["input_tokens"], row["output_tokens"], row["cost_micros"])
         return Reply(turn_id, agent_id, row["text"], usage)
-    if row["error_code"] == Interrupted.code:
-        return Failed(Interrupted(row["error_message"]))
-    return Failed(ProviderError(row["error_message"]))
+    ending = _ENDINGS.get(row["error_code"], ProviderError)
+    return Failed(ending(row["error_message"]))
 
 
 async def unfinished_agents(database: Database) -> list[UUID]:

@@ -18,6 +18,7 @@ import trio
 
 from hivemind.persistence import Database
 from hivemind.providers import local_installed
+from hivemind.providers.weights import obtain
 
 ROOT = Path(__file__).parents[2]
 MODELS = Path(os.environ.get("HIVEMIND_TEST_MODEL_FOLDER", ROOT / "data" / "models"))
@@ -275,7 +276,7 @@ def test_readers_that_never_read_and_turns_that_never_end_do_not_hold_a_stop(ins
 @pytest.mark.skipif(not local_installed(), reason="xllamacpp has no wheel for this platform")
 def test_the_local_model_ends_with_its_server(installation):
     installation.environment["HIVEMIND_LLM_PROVIDER"] = "local"
-    (weights,) = MODELS.glob("*.gguf")
+    weights = trio.run(obtain, MODELS, print)
     installation.environment["HIVEMIND_LOCAL_MODEL_WEIGHTS"] = str(weights)
 
     async def main():

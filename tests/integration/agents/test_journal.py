@@ -10,7 +10,14 @@ from hivemind.agents import journal
 from hivemind.agents.events import Failed, Reply, Usage
 from hivemind.agents.journal import Admission
 from hivemind.budgets import release_expired
-from hivemind.errors import BudgetExceeded, Interrupted, NotFound
+from hivemind.errors import (
+    BudgetExceeded,
+    GuardRefused,
+    Interrupted,
+    NotFound,
+    ProviderError,
+    ProviderUnavailable,
+)
 from hivemind.persistence import Database, migrate
 
 HELLO = UUID("01980000-0000-7000-8000-000000000001")
@@ -193,6 +200,18 @@ def test_what_ended_without_an_answer_says_so_and_stays_out_of_the_history(on_da
         assert isinstance(ended.error, Interrupted)
         assert await journal.history(database, asked.agent_id, 10) == []
         assert await window(database) == (700, 0, 0)
+
+    on_database(test)
+
+
+def test_a_turn_that_failed_says_later_what_it_said_at_once(on_database):
+    async def test(database):
+        for error in (ProviderUnavailable("away"), ProviderError("cut"), GuardRefused("not checked")):
+            asked = admission()
+            await journal.admit(database, asked)
+            await journal.commit(database, asked.turn_id, 1, "failed", None, USAGE, error, {})
+            ended = await journal.ended_turn(database, asked.turn_id, asked.agent_id)
+            assert (type(ended.error), ended.error.message) == (type(error), error.message)
 
     on_database(test)
 
