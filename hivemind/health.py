@@ -44,7 +44,7 @@ class Report:
 
 
 class Health:
-    """The checks of one server. The provider is asked every 15 s, or after a failed call; the rest each time."""
+    """The checks of one server. The provider is asked every 15 s or after a failed call, the rest always."""
 
     def __init__(self, database: Database, calls: Calls, folder: Path) -> None:
         self._database = database
