@@ -2,7 +2,7 @@
 
 from hivemind.agents.agent import Agent, give_up
 from hivemind.agents.events import Accepted, Delta, Event, EventLog, Failed, Reply, Usage
-from hivemind.agents.following import Followed, follow
+from hivemind.agents.following import Followed, answer, follow
 from hivemind.agents.journal import unfinished_agents
 from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
 from hivemind.agents.profile import Profile, Profiles
@@ -25,6 +25,7 @@ __all__ = [
     "Resume",
     "Usage",
     "UserMessage",
+    "answer",
     "follow",
     "give_up",
     "unfinished_agents",

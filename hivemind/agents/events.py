@@ -85,13 +85,14 @@ class EventLog:
     Once an event that is the last has been appended, nothing follows.
     """
 
-    __slots__ = ("_changed", "epoch", "events", "turn_id")
+    __slots__ = ("_changed", "_over", "epoch", "events", "turn_id")
 
     def __init__(self, epoch: int = 0, turn_id: UUID | None = None) -> None:
         self.epoch = epoch
         self.turn_id = turn_id
         self.events: list[Event] = []
         self._changed = trio.lowlevel.ParkingLot()
+        self._over = trio.lowlevel.ParkingLot()
 
     @property
     def ended(self) -> bool:
@@ -103,6 +104,8 @@ class EventLog:
         if not self.ended:
             self.events.append(event)
             self._changed.unpark_all()
+            if isinstance(event, LAST):
+                self._over.unpark_all()
 
     async def first(self) -> Event:
         """The first event: whether the message was accepted."""
@@ -111,9 +114,9 @@ class EventLog:
         return self.events[0]
 
     async def last(self) -> Event:
-        """The event that ends the turn."""
-        while not self.ended:
-            await self._changed.park()
+        """The event that ends the turn; those before it wake nobody who waits here."""
+        if not self.ended:
+            await self._over.park()
         return self.events[-1]
 
     async def batches(self, start: int = 0) -> AsyncGenerator[tuple[int, list[Event]], None]:

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from hivemind.actors import ActorDeadError, ActorSystem, Address, CallTimeout
-from hivemind.agents.events import LAST, Accepted, Event, EventLog, Known, Lost
+from hivemind.agents.events import LAST, Accepted, Event, EventLog, Failed, Known, Lost, Reply
 from hivemind.agents.messages import Attach, UserMessage
 from hivemind.errors import AgentUnavailable
 
@@ -59,15 +59,43 @@ async def follow(
                     again = False
                     if isinstance(event, LAST):
                         return
-        last = events.events[-1]
-        if isinstance(last, Known):
-            agent, message = system.at(f"/agents/{last.agent_id}"), Attach(last.turn_id)
-        elif accepted is not None:
-            message = Attach(accepted.turn_id)
+        agent, message = _goes_on(system, agent, message, events.events[-1], accepted)
         again = again or accepted is not None
         events = await _ask(agent, message)
         start = 0
     raise AgentUnavailable("The agent failed again and again")
+
+
+async def answer(system: ActorSystem, agent: Address, message: UserMessage | Attach) -> Reply | Failed:
+    """Send the message and return how its turn ends; for those who want nothing before that.
+
+    Raises as `follow` does.
+    """
+    for _ in range(MAX_FOLLOWED_RESTARTS):
+        events = await _ask(agent, message)
+        last = await events.last()
+        if isinstance(last, Reply | Failed):
+            return last
+        first = events.events[0]
+        accepted = first if isinstance(first, Accepted) else None
+        agent, message = _goes_on(system, agent, message, last, accepted)
+    raise AgentUnavailable("The agent failed again and again")
+
+
+def _goes_on(
+    system: ActorSystem,
+    agent: Address,
+    message: UserMessage | Attach,
+    last: Event,
+    accepted: Accepted | None,
+) -> tuple[Address, UserMessage | Attach]:
+    """Whom to ask what, after a log that ended without an answer.
+
+    A message that was not accepted is sent again: its idempotency key keeps it from being answered twice.
+    """
+    if isinstance(last, Known):
+        return system.at(f"/agents/{last.agent_id}"), Attach(last.turn_id)
+    return agent, message if accepted is None else Attach(accepted.turn_id)
 
 
 def _begin(events: EventLog, after: tuple[int, int] | None) -> tuple[int, bool]:

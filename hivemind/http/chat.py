@@ -29,6 +29,7 @@ from hivemind.agents import (
     Profile,
     Profiles,
     UserMessage,
+    answer,
     follow,
 )
 from hivemind.agents import Reply as AgentReply
@@ -215,13 +216,10 @@ class Chat:
     async def _respond(self, request: Request, following: _Following) -> Reply | EventStream:
         if request.accepts("text/event-stream"):
             return EventStream(self._frames(following))
-        async with aclosing(self._events(following)) as followed:
-            async for step in followed:
-                if isinstance(step.event, AgentReply):
-                    return Reply.of(self._reply(step.event))
-                if isinstance(step.event, Failed):
-                    raise step.event.error
-        raise AssertionError("a turn ends with a reply or an error")
+        end = await answer(self._system, self.agent(following.agent_id), following.message)
+        if isinstance(end, Failed):
+            raise end.error
+        return Reply.of(self._reply(end))
 
     async def _frames(self, following: _Following) -> AsyncGenerator[bytes, None]:
         async with aclosing(self.follow(following)) as followed:
