@@ -63,7 +63,9 @@ def main() -> None:
         start = time.perf_counter()
         guards = Guards.load(Path(folder))
         loaded = time.perf_counter() - start
-    print(f"rules {len(guards.rules)}; first start {compiled * 1000:.0f} ms, from the cache {loaded * 1000:.0f} ms\n")
+    print(
+        f"rules {len(guards.rules)}; first start {compiled * 1000:.0f} ms, from the cache {loaded * 1000:.0f} ms\n"
+    )
     print(f"{'plain text':>12} {'input':>9} {'output':>9} {'both':>9}   µs")
     for size in (200, 1024, 8192, 65_536, 1_048_576):
         text = text_of(size)

@@ -1,7 +1,7 @@
 """Which identifier a number or code is: looked up by its shape, believed by its check digits or its context.
 
-The table is `rules/identifiers.toml`; the arithmetic is python-stdnum's. The few checks that it does not carry
-are at the end. Where the code stands in a text is the business of `pii`.
+The table is `rules/identifiers.toml`; the arithmetic is python-stdnum's, and the few checks that it does not
+carry are at the end. Where the code stands in a text is the business of `pii`.
 """
 
 import tomllib
@@ -10,13 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module, resources
 
+import re2
 from stdnum import iban, luhn
 from stdnum.exceptions import ValidationError
 from stdnum.fi import hetu as fi_hetu
+from stdnum.th import pin
 
 SHAPE = bytes.maketrans(
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", b"9" * 10 + b"A" * 52
 )
+OTHER_THINGS = re2.compile(
+    rb"\b(?:build|ticket|ref|reference|part no|order|invoice|version|issue|isbn|issn|ean|serial|sku|model|"
+    rb"batch|commit|invalid|not a|catalogue)\b[^a-z]{0,4}(?:[a-z0-9]{1,10}[^a-z]{1,4})?$"
+)
+"""Words before a number that say it is something else."""
 CARD_LENGTHS = range(12, 20)
 Check = Callable[[str], bool]
 
@@ -34,7 +41,8 @@ class Identifier:
 
     def holds(self, value: str, lengths: tuple[int, ...], before: bytes) -> bool:
         """Whether `value`, written in groups of `lengths` after the text `before`, is one of these."""
-        if not (self.bare or lengths in self.groups or any(word in before for word in self.words)):
+        named = any(word in before for word in self.words)
+        if not named and (not (self.bare or lengths in self.groups) or OTHER_THINGS.search(before)):
             return False
         if len(set(value)) < 3:
             return False
@@ -59,7 +67,16 @@ def is_card(value: str, lengths: tuple[int, ...]) -> bool:
     """A payment card: a known first digit, Luhn, and groups as on the card."""
     if value[0] not in "23456" and not value.startswith(("1220", "1800")):
         return False
-    if len(lengths) > 1 and lengths not in ((4, 4, 4, 4), (4, 6, 5), (4, 6, 4), (4, 4, 4, 4, 3), (4, 4, 4, 3), (4, 4, 4, 2), (4, 4, 4), (4,4,5)):  # noqa: E501
+    if len(lengths) > 1 and lengths not in (
+        (4, 4, 4, 4),
+        (4, 6, 5),
+        (4, 6, 4),
+        (4, 4, 4, 4, 3),
+        (4, 4, 4, 3),
+        (4, 4, 4, 2),
+        (4, 4, 4),
+        (4, 4, 5),
+    ):
         return False
     return luhn.is_valid(value) and len(set(value)) > 1
 
@@ -108,6 +125,11 @@ def gb_plate(value: str) -> bool:
 def gb_old_plate(value: str) -> bool:
     """British plate before 2001."""
     return not set("IQZ") & set(value)
+
+
+def th_pin(value: str) -> bool:
+    """Thai identity number: a kind of person and a province before the check digit."""
+    return value[0] in "12345678" and 10 <= int(value[1:3]) <= 96 and bool(pin.is_valid(value))
 
 
 def kvnr(value: str) -> bool:

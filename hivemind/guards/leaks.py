@@ -1,7 +1,7 @@
 """Whether an address, path, host or token in a text gives something internal away.
 
-Checks in the form of `pii.Check`; what looks like a leak is in the rule files. Whether a token is random enough
-to be a secret is judged by its entropy and by the words that people write where a secret would stand.
+Checks in the form of `pii.Check`; what looks like a leak is in the rule files. Whether a token is random
+enough to be a secret is judged by its entropy and by the words that people write where a secret would stand.
 """
 
 import ipaddress
@@ -118,7 +118,11 @@ def unc(data: bytes, start: int, end: int) -> list[Part]:
     """A path on another Windows machine; a regular expression looks much like one."""
     value = data[start:end].rstrip(b".,;:!?)*&\\'")
     host = value.lstrip(b"\\").split(b"\\", 1)[0]
-    if len(host) < 3 or b"\\" not in value.lstrip(b"\\") or any(mark in value for mark in (b"+", b"[", b"^", b"(")):
+    if (
+        len(host) < 3
+        or b"\\" not in value.lstrip(b"\\")
+        or any(mark in value for mark in (b"+", b"[", b"^", b"("))
+    ):
         return []
     return [(start, start + len(value), "FILE_PATH")]
 
@@ -140,11 +144,6 @@ def private_ip6(data: bytes, start: int, end: int) -> list[Part]:
     return [(start, start + len(value), "PRIVATE_IP")] if value.count(b":") > 1 else []
 
 
-def hostname(data: bytes, start: int, end: int) -> list[Part]:
-    """A host below a suffix for internal names."""
-    return [(start, end, "HOSTNAME")]
-
-
 def port(data: bytes, start: int, end: int) -> list[Part]:
     """A port of an internal host."""
     return [(start, end, "PORT")] if 0 < int(data[start + 1 : end]) < 65536 else []
@@ -153,6 +152,6 @@ def port(data: bytes, start: int, end: int) -> list[Part]:
 CHECKS: Mapping[str, Check] = {
     check.__name__: check
     for check in (
-        random, mixed, credential, assigned, login, password, path, unc, private_ip, private_ip6, hostname, port,
+        random, mixed, credential, assigned, login, password, path, unc, private_ip, private_ip6, port,
     )
 }  # fmt: skip

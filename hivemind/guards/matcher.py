@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 
 import hyperscan
@@ -46,7 +47,7 @@ class Matcher:
 def _load(triggers: Sequence[tuple[str, bool]], folder: Path | None) -> hyperscan.Database:
     if folder is None:
         return _compile(triggers)
-    key = hashlib.sha256(repr((hyperscan.__version__, os.uname().machine, *triggers)).encode()).hexdigest()
+    key = hashlib.sha256(repr((version("hyperscan"), os.uname().machine, *triggers)).encode()).hexdigest()
     path = folder / f"guards-{key[:32]}.hsdb"
     with suppress(OSError, *UNUSABLE):
         # Unreadable, damaged or made for another processor: compiling again is always right.

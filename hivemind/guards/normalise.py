@@ -9,9 +9,12 @@ import base64
 import binascii
 import codecs
 import html
+import tomllib
 import unicodedata
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 from urllib.parse import unquote
 
@@ -40,18 +43,14 @@ HEX = re2.compile(rb"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[ ,:]?){8,}")
 SPACED = re2.compile(rb"(?i)(?:^|[^a-z])((?:[a-z0-9][ ._*-]{1,3}){5,}[a-z0-9])(?:[^a-z]|$)")
 LEET = str.maketrans("0134578@$!|", "oieastbasil")
 
-_LATIN = "abcdefghijklmnopqrstuvwxyz"
-_LOOKALIKES = {
-    "а": "a", "ɑ": "a", "α": "a", "Ь": "b", "в": "b", "с": "c", "ϲ": "c", "ԁ": "d", "е": "e", "є": "e",
-    "ε": "e", "ҽ": "e", "ց": "g", "ɡ": "g", "һ": "h", "н": "h", "і": "i", "ı": "i", "ι": "i", "ј": "j",
-    "к": "k", "κ": "k", "ӏ": "l", "ⅼ": "l", "м": "m", "п": "n", "ո": "n", "η": "n", "о": "o", "ο": "o",
-    "σ": "o", "օ": "o", "р": "p", "ρ": "p", "ԛ": "q", "г": "r", "ѕ": "s", "т": "t", "τ": "t", "υ": "u",
-    "ս": "u", "ν": "v", "ѵ": "v", "ԝ": "w", "ш": "w", "ω": "w", "х": "x", "χ": "x", "у": "y", "γ": "y",
-    "ʏ": "y", "ᴢ": "z", "ᴀ": "a", "ʙ": "b", "ᴄ": "c", "ᴅ": "d", "ᴇ": "e", "ꜰ": "f", "ɢ": "g", "ʜ": "h",
-    "ɪ": "i", "ᴊ": "j", "ᴋ": "k", "ʟ": "l", "ᴍ": "m", "ɴ": "n", "ᴏ": "o", "ᴘ": "p", "ʀ": "r", "ꜱ": "s",
-    "ᴛ": "t", "ᴜ": "u", "ᴠ": "v", "ᴡ": "w", "ø": "o", "ł": "l", "đ": "d", "‘": "'", "’": "'", "“": '"',
-    "”": '"', "–": "-", "—": "-", "‐": "-",
-}  # fmt: skip
+
+def _lookalikes() -> dict[str, str]:
+    source = resources.files("hivemind.guards") / "rules" / "lookalikes.toml"
+    table = tomllib.loads(source.read_text(encoding="utf-8"))["characters"]
+    return {character: plain for plain, characters in table.items() for character in characters}
+
+
+_LOOKALIKES = _lookalikes()
 
 
 class _Fold(dict[int, str | None]):
@@ -119,7 +118,7 @@ def _unfold(original: str, first: int, last: int) -> tuple[int, int]:
     return start, end
 
 
-def views(text: str, hints: Set[str]) -> Iterator[View]:
+def views(text: str, hints: AbstractSet[str]) -> Iterator[View]:
     """Yield each reading that differs from the text itself; `hints` names what was hinted at."""
     whole = View(text, 0, len(text), same_length=True)
     seen = {text}
@@ -135,7 +134,7 @@ def views(text: str, hints: Set[str]) -> Iterator[View]:
                 queue.append((reading, depth + 1, hinted(reading.text)))
 
 
-def hinted(text: str) -> Set[str]:
+def hinted(text: str) -> AbstractSet[str]:
     """Return which hints a text gives; for readings, which are rare and short."""
     data = text.encode("utf-8", "replace")
     return {name for name, pattern in _PATTERNS.items() if pattern.search(data)}
@@ -144,7 +143,7 @@ def hinted(text: str) -> Set[str]:
 _PATTERNS = {name: re2.compile(pattern.encode()) for name, pattern in HINTS.items()}
 
 
-def _readings(view: View, hints: Set[str]) -> Iterator[View]:
+def _readings(view: View, hints: AbstractSet[str]) -> Iterator[View]:
     text = view.text
     if not text.isascii() or not text.isprintable():
         folded = text.translate(FOLD)

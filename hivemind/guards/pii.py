@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import phonenumbers
 from stdnum import bitcoin
 
-from hivemind.guards.identifiers import identify
+from hivemind.guards.identifiers import OTHER_THINGS, identify
 
 Part = tuple[int, int, str]
 Check = Callable[[bytes, int, int], list[Part]]
@@ -21,14 +21,15 @@ MOST_GROUPS = 9
 LONGEST_VALUE = 34
 TIGHT = frozenset((b"-", b".", b"/", b"\xc2\xa0"))
 FOLLOWS = frozenset(b"- \t\r\n\"'`,;:!?&<>)]}|*.\\") | frozenset(range(0xC2, 0x100))
-SEPARATORS = bytes.maketrans(b" ./-()+x\xa0", b"         ")
+SEPARATORS = bytes.maketrans(b" ./-()+\xa0", b"        ")
 PHONE_WORDS = (
-    b"phone", b"tel", b"call", b"mobile", b"fax", b"desk", b"text ", b"whatsapp", b"cell", b"contact", b"reach",
+    b"phone", b"tel", b"call", b"mobile", b"fax", b"desk", b"text ", b"whatsapp", b"cell", b"contact",
+    b"reach",
     b"handy", b"gsm", b"numaram", b"dial", b"sms", b"office", b"answer",
 )  # fmt: skip
-PLAIN_REGIONS = ("US", "TR")
-TRUNK_REGIONS = ("GB", "TR", "PH", "FR")
-WRITTEN_REGIONS = ("US", "GB", "TR", "PH", "DE", "FR", "IN")
+PLAIN_REGIONS: tuple[str, ...] = ("US", "TR")
+TRUNK_REGIONS: tuple[str, ...] = ("GB", "TR", "PH", "FR")
+WRITTEN_REGIONS: tuple[str, ...] = ("US", "GB", "TR", "PH", "DE", "FR", "IN")
 
 
 def ip_address(data: bytes, start: int, end: int) -> list[Part]:
@@ -147,39 +148,57 @@ def _even(joints: list[bytes], first: int, last: int) -> bool:
     return len(kinds) < 2 or (len(kinds) == 2 and last - first > 2)
 
 
-def is_phone(run: bytes, left: int, right: int, value: bytes, lengths: tuple[int, ...], before: bytes) -> bool:
-    """Whether the digits are a phone number: by how they are written, by the words before, or by a number plan."""
-    if b"X" in value:
-        value, _, extension = value.partition(b"X")
-        if not extension.isdigit() or len(extension) > 5:
-            return False
+def is_phone(
+    run: bytes, left: int, right: int, value: bytes, lengths: tuple[int, ...], before: bytes
+) -> bool:
+    """Whether the digits are a phone number: by their form, by the words around, or by a number plan."""
+    value, _, extension = value.partition(b"X")
+    if extension:
+        lengths = (*lengths[:-1], lengths[-1] - len(extension) - 1)
+    if len(extension) > 5 or not (extension or b"0").isdigit():
+        return False
     if not value.isdigit() or not 7 <= len(value) <= 16:
         return False
     digits = value.decode()
     lead = run[max(0, left - 2) : left]
     if b"+" in lead:
         return 8 <= len(digits) <= 15
-    written = run[left:right]
-    if b"(" in lead and b")" in written and len(value) >= 8:
-        return True
-    if lengths[:3] == (3, 3, 4) and digits[0] in "23456789":
+    if _is_written_as_phone(lead + run[left:right], digits, lengths):
         return True
     around = before + run[right : right + 8].lower()
     if any(word in around for word in PHONE_WORDS):
         return len(set(digits)) > 2
     if len(value) != 10 and not (len(value) == 11 and digits[0] == "0"):
         return False
-    if len(lengths) > 1:
-        regions = WRITTEN_REGIONS
-    else:
-        regions = TRUNK_REGIONS if digits[0] == "0" else PLAIN_REGIONS
-    return any(_in_plan(digits, region) for region in regions)
+    return not OTHER_THINGS.search(before) and _in_some_plan(digits, written=len(lengths) > 1)
 
 
 def _is_date(written: bytes, lengths: tuple[int, ...]) -> bool:
-    if lengths[:3] in ((4, 2, 2), (2, 2, 4), (1, 2, 4), (2, 1, 4), (1, 1, 4), (4, 1, 1), (4, 1, 2), (4, 2, 1)):
+    if lengths[:3] in (
+        (4, 2, 2),
+        (2, 2, 4),
+        (1, 2, 4),
+        (2, 1, 4),
+        (1, 1, 4),
+        (4, 1, 1),
+        (4, 1, 2),
+        (4, 2, 1),
+    ):
         return written[:2] in (b"19", b"20") or written[-4:-2] in (b"19", b"20") or b"/" in written
     return False
+
+
+def _is_written_as_phone(written: bytes, digits: str, lengths: tuple[int, ...]) -> bool:
+    if b"(" in written and b")" in written:
+        return len(digits) >= 8
+    return lengths[:3] == (3, 3, 4) and digits[0] in "23456789"
+
+
+def _in_some_plan(digits: str, *, written: bool) -> bool:
+    regions = WRITTEN_REGIONS
+    if not written:
+        regions = TRUNK_REGIONS if digits[0] == "0" else PLAIN_REGIONS
+    return any(_in_plan(digits, region) for region in regions)
 
 
 def _in_plan(digits: str, region: str | None) -> bool:

@@ -171,20 +171,10 @@ class Redaction:
                         hits.append(Hit(first + base, last + base, measure.rule.type, measure))
                     else:
                         hits += [
-                            Hit(a + base, b + base, kind, measure) for a, b, kind in check(window, first, last)
+                            Hit(a + base, b + base, kind, measure)
+                            for a, b, kind in check(window, first, last)
                         ]
-        if len(hits) > 1:
-            hits.sort(key=lambda hit: (hit.start - hit.end, hit.measure.order, hit.start))
-            kept: list[Hit] = []
-            for hit in hits:
-                if all(hit.end <= other.start or hit.start >= other.end for other in kept):
-                    kept.append(hit)
-            kept.sort(key=lambda hit: hit.start)
-            for position, hit in enumerate(kept):
-                if hit.measure.until:
-                    return kept[: position + 1]
-            return kept
-        return hits
+        return _apart(hits) if len(hits) > 1 else hits
 
     def _pass(self, data: bytes, start: int, end: int) -> str:
         text = data[start:end].decode("utf-8", "surrogatepass")
@@ -231,9 +221,23 @@ class Redaction:
         match = self._until.until.search(data, left, limit)
         if match is not None and match.end() > begin:
             self._until = None
-            return match.end()
+            return int(match.end())
         if limit < len(data):
             self._until = None
             return stretch.aligned(data, limit)
         self._swallowed += limit - begin
         return limit
+
+
+def _apart(hits: list[Hit]) -> list[Hit]:
+    """Where hits overlap keep the longest, then the first rule's; after one without an end none counts."""
+    hits.sort(key=lambda hit: (hit.start - hit.end, hit.measure.order, hit.start))
+    kept: list[Hit] = []
+    for hit in hits:
+        if all(hit.end <= other.start or hit.start >= other.end for other in kept):
+            kept.append(hit)
+    kept.sort(key=lambda hit: hit.start)
+    for position, hit in enumerate(kept):
+        if hit.measure.until:
+            return kept[: position + 1]
+    return kept

@@ -58,9 +58,7 @@ def read(source: str) -> Iterator[Rule]:
 def load() -> tuple[Rule, ...]:
     """Read the rules that ship with the product, in their order of precedence."""
     folder = resources.files("hivemind.guards") / "rules"
-    rules = tuple(
-        rule for name in FILES for rule in read((folder / name).read_text(encoding="utf-8"))
-    )
+    rules = tuple(rule for name in FILES for rule in read((folder / name).read_text(encoding="utf-8")))
     ids = [rule.id for rule in rules]
     if len(set(ids)) != len(ids):
         raise ValueError("two rules have the same id")

@@ -5,7 +5,6 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -49,7 +48,7 @@ def main() -> None:
     """Scan standard input."""
     sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    guards = Guards.load(Path(tempfile.gettempdir()) / "hivemind-guards")
+    guards = Guards.load(Path.home() / ".cache" / "hivemind")
     for line in judge(guards, sys.stdin):
         sys.stdout.write(line + "\n")
         sys.stdout.flush()

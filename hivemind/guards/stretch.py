@@ -63,7 +63,7 @@ def end_of(data: bytes, kinds: bytes, position: int, ceiling: int) -> int:
 
 
 def last_cut(data: bytes, kinds: bytes, floor: int) -> int:
-    """Return the last position that ends a stretch whatever follows; `floor`, a known cut, when there is none."""
+    """Return the last position that ends a stretch whatever follows, or else `floor`, a known cut."""
     last = len(data) - 1
     gap = kinds.rfind(b" ", floor)
     while gap > floor:

@@ -7,6 +7,7 @@ import string
 import time
 
 import pytest
+
 from hivemind.guards import Guards, rule
 
 RULES = rule.load()
@@ -35,7 +36,9 @@ def guards(tmp_path_factory) -> Guards:
 
 
 def found(guards: Guards, text: str) -> set[str]:
-    return {finding.rule for finding in (*guards.check_input(text).findings, *guards.check_output(text).findings)}
+    return {
+        finding.rule for finding in (*guards.check_input(text).findings, *guards.check_output(text).findings)
+    }
 
 
 def alone(one: rule.Rule) -> Guards:
@@ -175,8 +178,19 @@ def test_time_is_linear_in_the_text(guards, name):
 def test_scan_speaks_json_lines(guards):
     from hivemind.guards.scan import judge
 
-    lines = [json.dumps({"id": "a", "text": "mail ada@example.org on 10.0.0.1"}), "", json.dumps({"id": "b", "text": "hi"})]
+    lines = [
+        json.dumps({"id": "a", "text": "mail ada@example.org on 10.0.0.1"}),
+        "",
+        json.dumps({"id": "b", "text": "hi"}),
+    ]
     first, second = (json.loads(line) for line in judge(guards, lines))
     assert first["scrubbed"] == "mail [EMAIL_1] on [IP_ADDRESS_1]"
     assert first["leaks"] == [{"start": 24, "end": 32, "type": "PRIVATE_IP"}]
-    assert second == {"id": "b", "injection": False, "score": 0.0, "scrubbed": "hi", "leaks": [], "findings": []}
+    assert second == {
+        "id": "b",
+        "injection": False,
+        "score": 0.0,
+        "scrubbed": "hi",
+        "leaks": [],
+        "findings": [],
+    }

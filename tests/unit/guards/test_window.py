@@ -1,11 +1,12 @@
 """Streaming equals whole: for any text and any slicing, and nothing withheld ever leaves."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from hivemind.errors import GuardRefused
 from hivemind.guards import Guards, rule, stretch
 from hivemind.guards.redaction import Redaction
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 RULES = rule.load()
 GUARDS = Guards(RULES)
@@ -105,7 +106,11 @@ def test_plain_words_wait_for_one_word_only():
 
 def test_a_value_in_two_deltas_never_shows():
     window = GUARDS.window()
-    shown = window.push("the key is ghp_aB3dE6gH9jK2") + window.push("mN5pQ8sT1vW4yZ7bC0eF3hJ6 ok") + window.finish()
+    shown = (
+        window.push("the key is ghp_aB3dE6gH9jK2")
+        + window.push("mN5pQ8sT1vW4yZ7bC0eF3hJ6 ok")
+        + window.finish()
+    )
     assert shown == "the key is [SECRET_1] ok"
 
 
