@@ -33,7 +33,7 @@ class Watchdog(Actor):
         self._database = database
         self._health = health
         self._sweeps = 0
-        self._taken_up = 0
+        self._nudged = 0
 
     def on_start(self) -> None:
         """Begin to sweep."""
@@ -41,8 +41,8 @@ class Watchdog(Actor):
         self.spawn_task(self._record_health_on)
 
     def facts(self) -> Mapping[str, object]:
-        """How often it looked and what it took up."""
-        return {"sweeps": self._sweeps, "turns_taken_up": self._taken_up}
+        """How often it looked, and how often it told an agent of a turn that has not ended."""
+        return {"sweeps": self._sweeps, "turns_nudged": self._nudged}
 
     async def _sweep_on(self) -> None:
         while True:
@@ -57,7 +57,7 @@ class Watchdog(Actor):
         for agent_id in await unfinished_agents(self._database):
             # An agent that works on it takes no notice.
             self.system.at(f"/agents/{agent_id}").tell(Resume())
-            self._taken_up += 1
+            self._nudged += 1
         released = await release_expired(self._database)
         if released:
             log.warning("gave back %d reservations that nobody ended", released)
