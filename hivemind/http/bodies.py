@@ -1,4 +1,4 @@
-"""Request bodies: read up to a cap, checked, and parsed once into a model.
+"""JSON bodies: of requests, read up to a cap, checked, and parsed once into a model; and of answers.
 
 Every way in which a body can be wrong ends in an error of ours that says what to mend. Slow bodies are the
 connection's business (`connection.py`), and what the values mean is the handler's.
@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
+from quart import Response
 
 from hivemind.errors import BodyTooLarge, InvalidFields, InvalidRequest, UnsupportedMediaType
 
@@ -78,6 +79,11 @@ def parse(model: type[Model], body: bytes, content_type: str | None = "applicati
         return model.model_validate(value)
     except ValidationError as error:
         raise _kindly(error) from None
+
+
+def answer(value: object, status: int = 200) -> Response:
+    """JSON as Quart takes it."""
+    return Response(orjson.dumps(value, default=str), status, content_type="application/json")
 
 
 def check_type(content_type: str | None) -> None:

@@ -1,41 +1,23 @@
 """What operators see: health for everyone, the tree of actors for those with a key."""
 
-import hmac
-from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from functools import wraps
-from typing import ParamSpec
 
-import orjson
 from quart import Blueprint, Response, request
 
 from hivemind import __version__
 from hivemind.actors import ActorSystem, Tree
-from hivemind.errors import InvalidRequest, NotAuthenticated, NotFound
+from hivemind.errors import InvalidRequest, NotFound
 from hivemind.health import Health
+from hivemind.http.access import Access
+from hivemind.http.bodies import answer
 
 MAX_CHILDREN = 10_000
 DEFAULT_CHILDREN = 200
-P = ParamSpec("P")
 
 
-def routes(system: ActorSystem, health: Health, admin_api_key: str) -> Blueprint:
+def routes(system: ActorSystem, health: Health, access: Access) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("operators", __name__)
-    expected = admin_api_key.encode()
-
-    def with_key(handler: Callable[P, Awaitable[Response]]) -> Callable[P, Awaitable[Response]]:
-        @wraps(handler)
-        async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
-            given = request.headers.get("X-API-Key", "").encode()
-            if not hmac.compare_digest(given, expected):
-                raise NotAuthenticated(
-                    "This needs an API key" if not given else "This API key is not valid",
-                    remedy="send the header X-API-Key with the key from secrets/admin_api_key",
-                )
-            return await handler(*args, **kwargs)
-
-        return guarded
 
     @blueprint.get("/api/v1/health")
     async def read_health() -> Response:
@@ -45,23 +27,23 @@ def routes(system: ActorSystem, health: Health, admin_api_key: str) -> Blueprint
             "version": __version__,
             "checks": {name: check.as_dict() for name, check in report.checks.items()},
         }
-        return _json(body, 503 if report.status == "down" else 200)
+        return answer(body, 503 if report.status == "down" else 200)
 
     @blueprint.get("/api/v1/actors")
-    @with_key
+    @access.requires("operator")
     async def read_tree() -> Response:
         tree = system.tree(limit=_limit())
         if tree is None:
             raise NotFound
-        return _json({"tree": node(tree)})
+        return answer({"tree": node(tree)})
 
     @blueprint.get("/api/v1/actors/<path:address>")
-    @with_key
+    @access.requires("operator")
     async def read_actor(address: str) -> Response:
         tree = system.tree(f"/{address}", limit=_limit())
         if tree is None:
             raise NotFound(f"There is no actor at /{address}")
-        return _json({"actor": node(tree)})
+        return answer({"actor": node(tree)})
 
     return blueprint
 
@@ -93,7 +75,3 @@ def _limit() -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= MAX_CHILDREN):
         raise InvalidRequest(f"limit must be a whole number from 1 to {MAX_CHILDREN}")
     return int(text)
-
-
-def _json(value: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(value, default=str), status, content_type="application/json")

@@ -5,6 +5,7 @@ from quart_trio import QuartTrio
 from hivemind.actors import ActorSystem
 from hivemind.health import Health
 from hivemind.http import operators, problems
+from hivemind.http.access import Access
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
 
@@ -12,6 +13,7 @@ from hivemind.http.lane import Lane
 def lane(chat: Chat, system: ActorSystem, health: Health, *, admin_api_key: str, max_body_bytes: int) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind")
+    access = Access(admin_api_key)
     problems.install(app)
-    app.register_blueprint(operators.routes(system, health, admin_api_key))
+    app.register_blueprint(operators.routes(system, health, access))
     return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)

@@ -1,0 +1,47 @@
+"""Who may call what: a handler says which role it needs, and this says whether the caller has it.
+
+The key of the installation (`secrets/admin_api_key`) has every role.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Literal, ParamSpec
+
+from quart import Response, request
+
+from hivemind.errors import NotAuthenticated
+
+Role = Literal["viewer", "operator", "admin"]
+P = ParamSpec("P")
+Handler = Callable[P, Awaitable[Response]]
+
+
+class Access:
+    """Refuses a request before its handler runs; what it cannot check it refuses."""
+
+    def __init__(self, admin_api_key: str) -> None:
+        self._expected = admin_api_key.encode()
+
+    def requires(self, role: Role) -> Callable[[Handler[P]], Handler[P]]:
+        """A decorator: the handler runs only for callers who have this role.
+
+        Raises (in the request):
+            NotAuthenticated: there is no key, or it is not valid.
+        """
+        del role
+
+        def guard(handler: Handler[P]) -> Handler[P]:
+            @wraps(handler)
+            async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
+                given = request.headers.get("X-API-Key", "").encode()
+                if not hmac.compare_digest(given, self._expected):
+                    raise NotAuthenticated(
+                        "This needs an API key" if not given else "This API key is not valid",
+                        remedy="send the header X-API-Key with the key from secrets/admin_api_key",
+                    )
+                return await handler(*args, **kwargs)
+
+            return guarded
+
+        return guard
