@@ -119,6 +119,12 @@ class NotPermitted(Refused):
     code = "not_permitted"
 
 
+class TokenExpired(NotPermitted):
+    """The conversation token has expired."""
+
+    code = "token_expired"
+
+
 class RateLimited(Refused):
     """Too many requests: try again later."""
 
@@ -129,6 +135,12 @@ class Overloaded(Refused):
     """The server has more work than it can take: try again later."""
 
     code = "overloaded"
+
+
+class LimitsUnknown(Overloaded):
+    """It is not known yet how much was asked before: try again in a moment."""
+
+    code = "limits_unknown"
 
 
 class MailboxFull(Overloaded):
@@ -153,6 +165,12 @@ class BudgetExceeded(Refused):
     """The spending limit does not cover this request."""
 
     code = "budget_exceeded"
+
+
+class ApprovalRequired(Refused):
+    """Most of a spending limit is used up, and a person has to agree to more."""
+
+    code = "approval_required"
 
 
 class PriceUnknown(Refused):

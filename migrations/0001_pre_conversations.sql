@@ -10,6 +10,7 @@ create table agent_profiles (
     prompt                text not null,
     tier                  smallint not null default 2 check (tier between 1 and 3),
     model                 text,
+    cheaper_model         text,
     max_input_chars       integer not null default 8000 check (max_input_chars > 0),
     max_output_tokens     integer not null default 1024 check (max_output_tokens > 0),
     history_messages      integer not null default 40 check (history_messages >= 0),
@@ -17,6 +18,7 @@ create table agent_profiles (
     on_injection          text not null default 'refuse' check (on_injection in ('refuse', 'flag')),
     when_busy             text not null default 'queue' check (when_busy in ('queue', 'refuse', 'interrupt')),
     when_client_leaves    text not null default 'finish' check (when_client_leaves in ('finish', 'stop')),
+    max_messages_per_minute integer check (max_messages_per_minute > 0),
     created_at            timestamptz not null default now(),
     updated_at            timestamptz not null default now()
 );
@@ -25,17 +27,20 @@ create table conversations (
     id           uuid primary key,
     profile_id   uuid not null references agent_profiles,
     caller       text not null,
-    created_at   timestamptz not null default now()
+    created_at   timestamptz not null default now(),
+    erased_at    timestamptz
 );
 
 -- The shard decides which server owns the agent once there are several; the epoch fences a former owner:
--- every write of an agent states the epoch that it was started with.
+-- every write of an agent states the epoch that it was started with. An agent that works for another spends in
+-- the caps of both.
 create table agents (
     id           uuid primary key,
     profile_id   uuid not null references agent_profiles,
     state        text not null default 'idle'
                  check (state in ('idle', 'running', 'waiting_approval', 'done', 'paused', 'failed',
-                                  'stopped', 'killed')),
+                                  'stopped', 'killed', 'erased')),
+    parent_id    uuid references agents,
     shard        smallint not null check (shard between 0 and 255),
     epoch        bigint not null default 1,
     failure      text,
@@ -49,6 +54,7 @@ create table turns (
     agent_id           uuid not null references agents deferrable initially deferred,
     profile_id         uuid not null references agent_profiles,
     caller             text not null,
+    schedule_id        uuid,
     state              text not null default 'admitted'
                        check (state in ('admitted', 'answered', 'failed', 'interrupted')),
     idempotency_scope  text,
@@ -82,15 +88,19 @@ create index messages_of_turn on messages (turn_id);
 
 -- Accept a message: everything that must be true before the caller is told so, in one round trip.
 -- Outcomes: 'admitted'; 'known' (its idempotency key was seen: the turn and agent of that time); 'fenced'
--- (another incarnation owns the agent). A cap that does not cover the turn raises HM010 and leaves nothing.
+-- (another incarnation owns the agent). A cap that does not cover the turn raises HM010, one that wants a person's
+-- word first HM011, and nothing is left. `model` is the one to ask: the cheaper one where a cap's soft share says so.
 create function admit(
     p_turn uuid, p_agent uuid, p_profile uuid, p_caller text, p_opens boolean, p_shard smallint, p_epoch bigint,
     p_scope text, p_key text, p_model text, p_text text, p_reserve bigint, p_lease interval, p_detail jsonb,
-    out outcome text, out turn uuid, out agent uuid
+    p_cheaper_model text, p_cheaper_reserve bigint, p_schedule uuid, p_parent uuid,
+    out outcome text, out turn uuid, out agent uuid, out model text
 ) language plpgsql as $$
+declare
+    parent uuid := p_parent;
 begin
-    insert into turns (id, agent_id, profile_id, caller, idempotency_scope, idempotency_key, model)
-    values (p_turn, p_agent, p_profile, p_caller, p_scope, p_key, p_model)
+    insert into turns (id, agent_id, profile_id, caller, schedule_id, idempotency_scope, idempotency_key, model)
+    values (p_turn, p_agent, p_profile, p_caller, p_schedule, p_scope, p_key, p_model)
     on conflict (idempotency_scope, idempotency_key) where idempotency_key is not null do nothing;
     if not found then
         select 'known', t.id, t.agent_id into outcome, turn, agent
@@ -99,20 +109,26 @@ begin
     end if;
     if p_opens then
         insert into conversations (id, profile_id, caller) values (p_agent, p_profile, p_caller);
-        insert into agents (id, profile_id, state, shard, epoch)
-        values (p_agent, p_profile, 'running', p_shard, p_epoch);
+        insert into agents (id, profile_id, parent_id, state, shard, epoch)
+        values (p_agent, p_profile, p_parent, 'running', p_shard, p_epoch);
     else
-        update agents set state = 'running', updated_at = now() where id = p_agent and epoch = p_epoch;
+        update agents set state = 'running', updated_at = now() where id = p_agent and epoch = p_epoch
+        returning parent_id into parent;
         if not found then
             delete from turns where id = p_turn;
             outcome := 'fenced';
             return;
         end if;
     end if;
-    perform reserve(p_turn, p_profile, p_agent, p_caller, p_reserve, p_lease);
+    model := p_model;
+    if reserve(p_turn, p_profile, p_agent, p_caller, p_schedule, parent, p_reserve, p_cheaper_reserve, now(), p_lease,
+               true) then
+        model := p_cheaper_model;
+        update turns set model = p_cheaper_model where id = p_turn;
+    end if;
     insert into messages (conversation_id, turn_id, role, text) values (p_agent, p_turn, 'user', p_text);
-    insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail)
-    values ('chat:turn:admitted', p_profile, p_agent, p_turn, p_caller, p_detail);
+    insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail, text)
+    values ('chat:turn:admitted', p_profile, p_agent, p_turn, p_caller, p_detail, p_text);
     outcome := 'admitted'; turn := p_turn; agent := p_agent;
 end $$;
 
@@ -141,20 +157,21 @@ begin
         values (ended.agent_id, p_turn, 'assistant', p_reply);
     end if;
     perform settle(p_turn, p_cost);
-    insert into costs (turn_id, profile_id, agent_id, caller, model, input_tokens, output_tokens, cost_micros)
-    values (p_turn, ended.profile_id, ended.agent_id, ended.caller, ended.model, p_input_tokens,
+    insert into costs (turn_id, profile_id, agent_id, schedule_id, caller, model, input_tokens, output_tokens,
+                       cost_micros)
+    values (p_turn, ended.profile_id, ended.agent_id, ended.schedule_id, ended.caller, ended.model, p_input_tokens,
             p_output_tokens, p_cost);
-    insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail)
-    values ('chat:turn:' || p_state, ended.profile_id, ended.agent_id, p_turn, ended.caller, p_detail);
+    insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail, text)
+    values ('chat:turn:' || p_state, ended.profile_id, ended.agent_id, p_turn, ended.caller, p_detail, p_reply);
     return true;
 end $$;
 
 -- Take an agent over: a new epoch shuts out every earlier incarnation, and what its unfinished turn holds is
--- leased anew. No row: there is no such agent.
+-- leased anew. No row: there is no such agent, or it was erased.
 create function claim(p_agent uuid, p_lease interval, out epoch bigint, out profile_id uuid, out turn uuid,
                       out turn_attempts smallint) returns setof record language plpgsql as $$
 begin
-    update agents a set epoch = a.epoch + 1, updated_at = now() where a.id = p_agent
+    update agents a set epoch = a.epoch + 1, updated_at = now() where a.id = p_agent and a.state <> 'erased'
     returning a.epoch, a.profile_id into epoch, profile_id;
     if not found then
         return;

@@ -288,7 +288,10 @@ class Agent(Actor):
         if found is None:
             return
         profile = await resources.profiles.by_id(left.profile_id)
-        opened = turn.take_up(resources, profile, self._id, left.epoch, self._history, left.turn_id, found[1])
+        _, text, model = found
+        opened = turn.take_up(
+            resources, profile, self._id, left.epoch, self._history, left.turn_id, text, model
+        )
         if left.attempts > MAX_ATTEMPTS:
             failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")
             await turn.end(resources, opened, events, "failed", failure)

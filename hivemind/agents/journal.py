@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from hivemind.agents.events import Failed, Reply, Usage
+from hivemind.budgets import refusal
 from hivemind.errors import (
     BudgetExceeded,
     GuardRefused,
@@ -23,19 +24,28 @@ from hivemind.errors import (
 from hivemind.persistence import Database, Jsonb, SqlError, load_queries
 from hivemind.providers import ProviderMessage
 
-CAP_EXCEEDED = "HM010"
 TurnState = Literal["answered", "failed", "interrupted"]
 # What may end a turn that was admitted, by the code in its row.
 _ENDINGS: Mapping[str, type[HivemindError]] = {
     kind.code: kind
-    for kind in (Interrupted, GuardRefused, ProviderError, ProviderUnavailable, ProviderRejected)
+    for kind in (
+        Interrupted,
+        GuardRefused,
+        BudgetExceeded,
+        ProviderError,
+        ProviderUnavailable,
+        ProviderRejected,
+    )
 }
 _QUERIES = load_queries("hivemind.agents", "queries.sql")
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A message as it is to be written down; `text` has passed the guards."""
+    """A message as it is to be written down; `text` has passed the guards.
+
+    `cheaper` is the model, with its worst case, that takes the turn where a cap's soft share says so.
+    """
 
     turn_id: UUID
     agent_id: UUID
@@ -49,15 +59,22 @@ class Admission:
     reserve_micros: int
     lease_seconds: float
     detail: dict[str, object]
+    cheaper: tuple[str, int] | None = None
+    schedule_id: UUID | None = None
+    parent_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What became of an admission; `known` names the turn and agent of the first time."""
+    """What became of an admission; `known` names the turn and agent of the first time.
+
+    `model` is the one to ask in a turn that was admitted.
+    """
 
     outcome: Literal["admitted", "known", "fenced"]
     turn_id: UUID
     agent_id: UUID
+    model: str | None = None
 
 
 async def admit(database: Database, admission: Admission) -> Admitted:
@@ -65,9 +82,11 @@ async def admit(database: Database, admission: Admission) -> Admitted:
 
     Raises:
         BudgetExceeded: a cap does not cover the worst case; nothing was written.
+        ApprovalRequired: a cap's soft share is reached and a person has to agree first; nothing was written.
         DatabaseUnavailable: nothing is known of the outcome; the same idempotency key finds out.
     """
     scope, key = admission.idempotency or (None, None)
+    cheaper_model, cheaper_reserve = admission.cheaper or (None, None)
     try:
         row = await database.fetch_one(
             _QUERIES["admit"],
@@ -86,17 +105,18 @@ async def admit(database: Database, admission: Admission) -> Admitted:
                 admission.reserve_micros,
                 admission.lease_seconds,
                 Jsonb(admission.detail),
+                cheaper_model,
+                cheaper_reserve,
+                admission.schedule_id,
+                admission.parent_id,
             ),
         )
     except SqlError as raised:
-        if raised.sqlstate != CAP_EXCEEDED:
-            raise
-        raise BudgetExceeded(
-            f"The {raised.diag.message_detail} is used up",
-            remedy="wait for the next period, or raise the cap",
-        ) from raised
+        raise (refusal(raised) or raised) from raised
     assert row is not None
-    return Admitted(row["outcome"], row["turn"] or admission.turn_id, row["agent"] or admission.agent_id)
+    return Admitted(
+        row["outcome"], row["turn"] or admission.turn_id, row["agent"] or admission.agent_id, row["model"]
+    )
 
 
 async def commit(
@@ -158,10 +178,10 @@ async def history(database: Database, agent_id: UUID, limit: int) -> list[Provid
     return [ProviderMessage(row["role"], row["text"]) for row in rows]
 
 
-async def unfinished_message(database: Database, turn_id: UUID) -> tuple[str, str] | None:
-    """Caller and text of a turn that was admitted and not ended."""
+async def unfinished_message(database: Database, turn_id: UUID) -> tuple[str, str, str] | None:
+    """Caller, text and model of a turn that was admitted and not ended."""
     row = await database.fetch_one(_QUERIES["unfinished_message"], (turn_id,), repeatable=True)
-    return (row["caller"], row["text"]) if row else None
+    return (row["caller"], row["text"], row["model"]) if row else None
 
 
 async def ended_turn(database: Database, turn_id: UUID, agent_id: UUID) -> Reply | Failed | None:

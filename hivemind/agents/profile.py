@@ -24,6 +24,7 @@ class Profile:
     prompt: str
     tier: int
     model: str | None
+    cheaper_model: str | None
     max_input_chars: int
     max_output_tokens: int
     history_messages: int
@@ -31,6 +32,7 @@ class Profile:
     on_injection: Literal["refuse", "flag"]
     when_busy: Literal["queue", "refuse", "interrupt"]
     when_client_leaves: Literal["finish", "stop"]
+    max_messages_per_minute: int | None
 
     @property
     def public(self) -> bool:

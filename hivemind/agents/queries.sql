@@ -2,13 +2,14 @@
 
 -- name: profiles
 -- In the order of the fields of `Profile`.
-select id, slug, name, prompt, tier, model, max_input_chars, max_output_tokens, history_messages,
-       injection_threshold, on_injection, when_busy, when_client_leaves
+select id, slug, name, prompt, tier, model, cheaper_model, max_input_chars, max_output_tokens, history_messages,
+       injection_threshold, on_injection, when_busy, when_client_leaves, max_messages_per_minute
 from agent_profiles
 
 -- name: admit
-select outcome, turn, agent
-from admit(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::jsonb)
+select outcome, turn, agent, model
+from admit(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::jsonb,
+           %s, %s, %s, %s)
 
 -- name: commit
 select commit_turn(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb) as done
@@ -26,7 +27,7 @@ select role, text from (
 ) newest order by id
 
 -- name: unfinished_message
-select t.caller, m.text
+select t.caller, m.text, t.model
 from turns t join messages m on m.turn_id = t.id and m.role = 'user'
 where t.id = %s and t.state = 'admitted'
 

@@ -7,7 +7,7 @@ cap. Nothing is held across the model call but the reservation, which is a row.
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import trio
@@ -19,12 +19,14 @@ from hivemind.agents.journal import Admission, Admitted, TurnState
 from hivemind.agents.messages import UserMessage
 from hivemind.agents.profile import Profile, Profiles
 from hivemind.audit import Action, record
-from hivemind.budgets import Price, Prices
+from hivemind.budgets import Price, Prices, hold
 from hivemind.errors import (
+    BudgetExceeded,
     DatabaseUnavailable,
     GuardRefused,
     HivemindError,
     InputTooLong,
+    Interrupted,
     ProviderError,
     Refused,
 )
@@ -62,7 +64,10 @@ class Resources:
 
 @dataclass(slots=True)
 class Turn:
-    """A turn that was admitted: its request and price, and what has been released of the answer."""
+    """A turn that was admitted: its request and price, and what has been released of the answer.
+
+    `taken_up` says that a former incarnation admitted it: the money that it held may have been given back.
+    """
 
     id: UUID
     agent_id: UUID
@@ -73,6 +78,7 @@ class Turn:
     released: list[str] = field(default_factory=list)
     usage: ProviderUsage | None = None
     findings: tuple[Finding, ...] = ()
+    taken_up: bool = False
 
     @property
     def reply(self) -> str:
@@ -128,7 +134,7 @@ async def admit(
         model = profile.model or resources.calls.default_model
         price = resources.prices.of(resources.calls.name, model)
         request = compose(profile, model, history, text, resources.context_tokens)
-        texts = (request.system, *(part.text for part in request.messages))
+        cheaper = _cheaper(resources, profile, request)
         admitted = await journal.admit(
             resources.database,
             Admission(
@@ -141,9 +147,10 @@ async def admit(
                 message.idempotency,
                 model,
                 text,
-                price.worst_case_micros(texts, request.max_output_tokens),
+                _worst_case_micros(price, request),
                 resources.lease_seconds,
                 detail,
+                cheaper,
             ),
         )
     except Refused as refusal:
@@ -151,6 +158,9 @@ async def admit(
         raise
     if admitted.outcome != "admitted":
         return admitted
+    if admitted.model is not None and admitted.model != model:
+        request = replace(request, model=admitted.model)
+        price = resources.prices.of(resources.calls.name, admitted.model)
     return Turn(admitted.turn_id, agent_id, epoch, text, request, price)
 
 
@@ -162,23 +172,27 @@ def take_up(
     history: Sequence[ProviderMessage],
     turn_id: UUID,
     text: str,
+    model: str,
 ) -> Turn:
     """A turn that a former incarnation had admitted; its text has passed the gates then."""
-    model = profile.model or resources.calls.default_model
     request = compose(profile, model, history, text, resources.context_tokens)
-    return Turn(turn_id, agent_id, epoch, text, request, resources.prices.of(resources.calls.name, model))
+    price = resources.prices.of(resources.calls.name, model)
+    return Turn(turn_id, agent_id, epoch, text, request, price, taken_up=True)
 
 
 async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
     """Stream the model's answer through the hold-back window into the events, and commit it.
 
-    A provider that fails ends the turn as failed, with what was streamed paid.
+    A provider that fails, or a cap that no longer covers it, ends the turn as failed; what was streamed is
+    paid.
     """
     events.append(Accepted(turn.id, turn.agent_id))
     error: HivemindError | None = None
     try:
+        if turn.taken_up:
+            await _hold_again(resources, turn)
         await _stream(resources, turn, events)
-    except (ProviderError, GuardRefused) as failure:
+    except (ProviderError, GuardRefused, BudgetExceeded, Interrupted) as failure:
         error = failure
     await end(resources, turn, events, "failed" if error else "answered", error)
 
@@ -223,6 +237,35 @@ async def end(
     else:
         events.append(Reply(turn.id, turn.agent_id, reply, usage))
     return done
+
+
+def _worst_case_micros(price: Price, request: ProviderRequest) -> int:
+    texts = (request.system, *(part.text for part in request.messages))
+    return price.worst_case_micros(texts, request.max_output_tokens)
+
+
+def _cheaper(resources: Resources, profile: Profile, request: ProviderRequest) -> tuple[str, int] | None:
+    """The model that takes the turn once a cap says so, and what it may cost there."""
+    model = profile.cheaper_model
+    if model is None:
+        return None
+    return model, _worst_case_micros(resources.prices.of(resources.calls.name, model), request)
+
+
+async def _hold_again(resources: Resources, turn: Turn) -> None:
+    if turn.price.free:
+        return
+    worst = _worst_case_micros(turn.price, turn.request)
+    while True:
+        try:
+            held = await hold(resources.database, turn.id, turn.epoch, worst, resources.lease_seconds)
+        except DatabaseUnavailable:
+            log.warning("the database is away: turn %s waits to hold its money again", turn.id)
+            await trio.sleep(_COMMIT_RETRY_SECONDS)
+            continue
+        if not held:
+            raise Interrupted("The conversation is being served elsewhere")
+        return
 
 
 async def _stream(resources: Resources, turn: Turn, events: EventLog) -> None:

@@ -1,10 +1,10 @@
-"""What a call may cost at most, what it did cost, and the sweep that gives back what a crash left held.
+"""What a call may cost at most and what it did cost; caps, and what is held and spent in them.
 
-The caps themselves are rows; holding and settling them happens inside the statements that admit and commit
-a turn (`migrations/0001`), so that no path reaches a provider without them.
+Holding and settling happens inside the statements that admit and commit a turn (`migrations/0001`), so that
+no path reaches a provider without them.
 """
 
 from hivemind.budgets.prices import Price, Prices
-from hivemind.budgets.reservations import release_expired
+from hivemind.budgets.reservations import hold, refusal, release_expired
 
-__all__ = ["Price", "Prices", "release_expired"]
+__all__ = ["Price", "Prices", "hold", "refusal", "release_expired"]

@@ -35,6 +35,7 @@ STATUSES: dict[type[errors.HivemindError], int] = {
     errors.InputTooLong: 413,
     errors.GuardRefused: 422,
     errors.BudgetExceeded: 402,
+    errors.ApprovalRequired: 402,
     errors.PriceUnknown: 503,
     errors.Interrupted: 409,
     errors.AgentUnavailable: 503,

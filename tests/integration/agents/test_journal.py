@@ -167,7 +167,7 @@ def test_a_cap_admits_exactly_what_it_covers(on_database):
 
 def test_a_cap_for_one_turn_refuses_a_turn_that_may_cost_more(on_database):
     async def test(database):
-        await database.execute("update caps set period = 'turn', limit_micros = 999")
+        await database.execute("update caps set period = 'turn', soft_share = null, limit_micros = 999")
         with pytest.raises(BudgetExceeded, match="profile cap for one turn"):
             await journal.admit(database, admission())
         await journal.admit(database, admission(reserve_micros=999))
@@ -175,16 +175,17 @@ def test_a_cap_for_one_turn_refuses_a_turn_that_may_cost_more(on_database):
     on_database(test)
 
 
-def test_a_reservation_past_its_lease_is_given_back_once_its_turn_has_ended(on_database):
+def test_a_reservation_past_its_lease_is_given_back_and_its_turn_is_booked_all_the_same(on_database):
     async def test(database):
         asked = admission(lease_seconds=0.0)
         await journal.admit(database, asked)
-        assert await release_expired(database) == 0  # it is still to be taken up
-        await database.execute("update turns set state = 'failed'")
         assert await release_expired(database) == 1
-        assert await window(database) == (0, 0, 0)
+        assert await window(database) == (0, 0, 1)
+        assert await release_expired(database) == 0
         actions = await database.fetch_all("select action from audit_log order by id")
         assert [row["action"] for row in actions] == ["chat:turn:admitted", "budget:reservation:released"]
+        await journal.commit(database, asked.turn_id, 1, "answered", "late", USAGE, None, {})
+        assert await window(database) == (700, 0, 0)
 
     on_database(test)
 
