@@ -9,12 +9,13 @@ create table caps (
     subject       text not null default '' check ((scope = 'install') = (subject = '')),
     period        text not null check (period in ('turn', 'day', 'month')),
     limit_micros  bigint not null check (limit_micros >= 0),
-    soft_share    double precision check (soft_share > 0 and soft_share <= 1 and period <> 'turn'),
+    soft_share    double precision check (soft_share > 0 and soft_share <= 1),
     on_soft       text not null default 'warn' check (on_soft in ('warn', 'cheaper', 'ask')),
     soft_micros   bigint generated always as ((limit_micros * soft_share)::bigint) stored,
     created_at    timestamptz not null default now(),
     updated_at    timestamptz not null default now(),
-    unique (scope, subject, period)
+    unique (scope, subject, period),
+    check (period <> 'turn' or soft_share is null)
 );
 
 -- The subject of a window is who it counts for where its cap is for everyone, else ''. `soft_at` is when what
