@@ -5,18 +5,20 @@ other than "it is not there" pass through as they are: they are defects of ours.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import psycopg
 import trio
 
 from hivemind.errors import ConfigError, DatabaseUnavailable
-from hivemind.persistence.connection import Connection, Params, Row
+from hivemind.persistence.connection import Connection, Cursor, Params, Row
 from hivemind.persistence.dial import complete
 from hivemind.persistence.places import Places
+
+T = TypeVar("T")
 
 FIRST_RETRY_SECONDS = 0.02
 LAST_RETRY_SECONDS = 0.25
@@ -98,15 +100,15 @@ class Database:
         A repeatable statement does no harm when it runs twice: it is tried again where the connection was
         lost under it and nobody can know whether it took effect.
         """
-        return await (await self._run(sql, params, repeatable)).fetchone()
+        return await self._run(sql, params, repeatable, Cursor.fetchone)
 
     async def fetch_all(self, sql: str, params: Params = (), *, repeatable: bool = False) -> list[Row]:
         """Run a statement of its own and return its rows."""
-        return await (await self._run(sql, params, repeatable)).fetchall()
+        return await self._run(sql, params, repeatable, Cursor.fetchall)
 
     async def execute(self, sql: str, params: Params = (), *, repeatable: bool = False) -> int:
         """Run a statement of its own and return how many rows it touched."""
-        return (await self._run(sql, params, repeatable)).rowcount
+        return await self._run(sql, params, repeatable, _rowcount)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -140,12 +142,14 @@ class Database:
         version: int = row["version"]
         return version
 
-    async def _run(self, sql: str, params: Params, repeatable: bool) -> psycopg.AsyncCursor[Row]:
+    async def _run(
+        self, sql: str, params: Params, repeatable: bool, take: Callable[[Cursor], Awaitable[T]]
+    ) -> T:
         deadline = trio.current_time() + self._wait_seconds
         while True:
             connection = await self._acquire(deadline)
             try:
-                return await connection.execute(sql, params or None)
+                return await take(await connection.run(sql, params or None))
             except psycopg.OperationalError as error:
                 if not is_lost(error, connection):
                     raise
@@ -211,6 +215,10 @@ def is_lost(error: psycopg.Error, connection: Connection) -> bool:
     if state == _READ_ONLY or state.startswith(_LOST_CLASSES):
         _discard(connection)
     return connection.closed
+
+
+async def _rowcount(cursor: Cursor) -> int:
+    return cursor.rowcount
 
 
 def _discard(connection: Connection) -> None:
