@@ -1,47 +1,71 @@
 """The only maker of HTTP clients: one per other side, for the life of the process.
 
-It runs on httpx2's own engine (`httpcore2`) rather than on its client: nobody here wants redirects, cookies
-or encodings guessed, and a call costs a third less processor time. Proxies in the environment are not used.
+It keeps the connections of `http1` rather than using a whole client: nobody here wants redirects, cookies or
+encodings guessed, and a call costs a third of the processor time. Proxies in the environment are not used.
 What is said over a connection, when to give up and when to ask again is the caller's business.
 """
 
+import os
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
-import httpcore2
+import h11
 import trio
 
 from hivemind.errors import ConfigError, Unreachable
+from hivemind.http1 import Connection, Headers, Reply, words
 
-Headers = Sequence[tuple[bytes, bytes]]
+__all__ = ["Headers", "HttpClient", "Reply", "Target", "trusted"]
 
 _PORTS = {"http": 80, "https": 443}
 _KEEPALIVE_SECONDS = 30.0
-# After its last word a server owes us only the end of the body; past this its connection is not worth it.
-_DRAIN_SECONDS = 1.0
+# Where the system's certificates are when Python was not built on this system: Alpine and BSD, Red Hat,
+# Debian, SUSE.
+_BUNDLES = (
+    "/etc/ssl/cert.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
 
 
 @cache
 def trusted() -> ssl.SSLContext:
-    """Certificates that the system trusts, or those of SSL_CERT_FILE; made once, since it takes 25 ms."""
-    return httpcore2.default_ssl_context()
+    """Certificates that the system trusts, or those of SSL_CERT_FILE or SSL_CERT_DIR; made once."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    chosen = "SSL_CERT_FILE" in os.environ or "SSL_CERT_DIR" in os.environ
+    if not chosen and not context.cert_store_stats()["x509_ca"]:
+        bundle = next((path for path in _BUNDLES if Path(path).is_file()), None)
+        if bundle is not None:
+            context.load_verify_locations(bundle)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class Site(NamedTuple):
+    """Where connections go."""
+
+    secure: bool
+    host: str
+    port: int
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL taken apart once, so that no call does it again."""
+    """A URL taken apart once, so that no call does it again; `host` is what goes into the header."""
 
-    url: httpcore2.URL
-    origin: httpcore2.Origin
+    site: Site
     host: bytes
-    site: str
+    path: bytes
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -49,119 +73,39 @@ class Target:
         try:
             parts = urlsplit(text)
             port = parts.port
+            name = parts.hostname or ""
+            name.encode("idna")
         except ValueError as error:
             raise ConfigError(f"{text!r} is not a URL: {error}") from error
-        if parts.scheme not in _PORTS or not parts.hostname or not text.isascii():
+        if parts.scheme not in _PORTS or not name or not text.isascii():
             raise ConfigError(f"{text!r} is not an http:// or https:// URL")
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        url = httpcore2.URL(scheme=parts.scheme, host=parts.hostname, port=port, target=path)
-        name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        host = name if port in (None, _PORTS[parts.scheme]) else f"{name}:{port}"
-        return cls(url, url.origin, host.encode(), str(url.origin))
-
-
-class Reply:
-    """A status, headers and a body that arrives; valid inside the block that made it."""
-
-    def __init__(self, response: httpcore2.Response) -> None:
-        self.status = response.status
-        self._response = response
-        self._body = response.aiter_stream()
-
-    def header(self, name: bytes) -> str | None:
-        """The first value of a header, named in lower case."""
-        for key, value in self._response.headers:
-            if key.lower() == name:
-                return value.decode("latin-1")
-        return None
-
-    async def read(self) -> bytes:
-        """The next piece of the body as it came off the wire; empty at its end."""
+        host = f"[{name}]" if ":" in name else name
+        if port not in (None, _PORTS[parts.scheme]):
+            host = f"{host}:{port}"
         try:
-            return await anext(self._body, b"")
-        except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            raise Unreachable(_say(error, "the connection broke off")) from error
-
-    async def start(self, limit: int) -> bytes:
-        """The first `limit` bytes of the body."""
-        body = b""
-        while len(body) < limit and (chunk := await self.read()):
-            body += chunk
-        return body[:limit]
-
-    async def drain(self) -> None:
-        """Read on to the end if that comes soon, so that the connection can be used again."""
-        with trio.move_on_after(_DRAIN_SECONDS), suppress(Unreachable):
-            while await self.read():
-                pass
-
-    async def close(self) -> None:
-        """End the reply; unless its body was read to the end, its connection closes."""
-        await self._body.aclose()
-        await self._response.aclose()
-
-
-class _Wire(httpcore2.AsyncNetworkStream):
-    """What is written goes out with the next read: head and body of a request in one piece, not two."""
-
-    def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
-        self._stream = stream
-        self._unsent = b""
-
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Keep it for the next read."""
-        del timeout
-        self._unsent += buffer
-
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """Send what was written, then wait for what comes."""
-        if self._unsent:
-            unsent, self._unsent = self._unsent, b""
-            # A server may refuse a request before it has read it whole: its answer says more than the error.
-            with suppress(httpcore2.WriteError):
-                await self._stream.write(unsent, timeout)
-        return await self._stream.read(max_bytes, timeout)
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._stream.aclose()
-
-    async def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore2.AsyncNetworkStream:
-        """Shake hands on the bare connection."""
-        return _Wire(await self._stream.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:
-        """What the engine asks about the socket."""
-        return self._stream.get_extra_info(info)
-
-
-class _Backend(httpcore2.TrioBackend):
-    """Connections that write as `_Wire` does."""
-
-    async def connect_tcp(self, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
-        """Connect."""
-        return _Wire(await super().connect_tcp(*args, **options))
+            h11.Request(method="GET", target=path, headers=[("Host", host)])
+        except h11.LocalProtocolError as error:
+            raise ConfigError(f"{text!r} is not a URL: {error}") from error
+        site = Site(parts.scheme == "https", name, _PORTS[parts.scheme] if port is None else port)
+        return cls(site, host.encode(), path.encode())
 
 
 class HttpClient:
-    """At most `max_connections` to one origin; a call that ends in any way gives its place back.
+    """At most `max_connections` in use; a call that ends in any way gives its place back.
 
     There are no read or write timeouts: the caller's cancel scope ends a call, and ending it closes the
-    connection unless the reply had been read to its end. Idle connections wait on a stack, the latest on
-    top: the engine's own pool asks the kernel about every one of them, twice a call.
+    connection unless the reply had been read to its end. Idle connections wait on a stack, the latest on top.
     """
 
     def __init__(
         self, *, max_connections: int = 256, connect_seconds: float = 10, pool_seconds: float = 10
     ) -> None:
         self._max_connections = max_connections
+        self._connect_seconds = connect_seconds
         self._pool_seconds = pool_seconds
-        self._extensions = {"timeout": {"connect": connect_seconds}}
-        self._backend = _Backend()
         self._places = trio.Semaphore(max_connections)
-        self._idle: dict[str, deque[httpcore2.AsyncHTTPConnection]] = {}
+        self._idle: dict[Site, deque[Connection]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,13 +113,13 @@ class HttpClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close()
+        self.close()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close every idle connection; those in use end with their calls."""
         for idle in self._idle.values():
             while idle:
-                await _close(idle.pop())
+                idle.pop().close()
 
     @asynccontextmanager
     async def call(
@@ -185,21 +129,15 @@ class HttpClient:
         lines = [(b"Host", target.host), *headers]
         if body is not None:
             lines.append((b"Content-Length", b"%d" % len(body)))
-        request = httpcore2.Request(
-            method, target.url, headers=lines, content=body, extensions=self._extensions
-        )
         await self._take_place()
+        connection = None
         try:
-            async with self._connection(target) as connection:
-                reply = Reply(await _send(connection, request))
-                try:
-                    yield reply
-                finally:
-                    # Must not be cut short by the very cancellation that ended the call.
-                    with trio.CancelScope(shield=True):
-                        await reply.close()
+            connection = self._kept(target.site) or await self._connect(target.site)
+            yield await connection.ask(method, target.path, lines, body or b"")
         finally:
             self._places.release()
+            if connection is not None:
+                self._keep(target.site, connection)
 
     def facts(self) -> dict[str, object]:
         """How many connections there are and how many of them are in use."""
@@ -215,51 +153,41 @@ class HttpClient:
             if scope.cancelled_caught:
                 raise Unreachable(f"all {self._max_connections} connections are in use") from None
 
-    @asynccontextmanager
-    async def _connection(self, target: Target) -> AsyncIterator[httpcore2.AsyncHTTPConnection]:
-        idle = self._idle.setdefault(target.site, deque())
-        connection = None
-        while idle and connection is None:
+    def _kept(self, site: Site) -> Connection | None:
+        idle = self._idle.get(site)
+        while idle:
             connection = idle.pop()
-            if connection.has_expired():
-                await _close(connection)
-                connection = None
-        if connection is None:
-            connection = httpcore2.AsyncHTTPConnection(
-                target.origin,
-                ssl_context=trusted(),
-                keepalive_expiry=_KEEPALIVE_SECONDS,
-                network_backend=self._backend,
-            )
+            if not connection.is_stale(_KEEPALIVE_SECONDS):
+                return connection
+            connection.close()
+        return None
+
+    def _keep(self, site: Site, connection: Connection) -> None:
+        if not connection.settle():
+            connection.close()
+            return
+        idle = self._idle.setdefault(site, deque())
+        idle.append(connection)
+        # The oldest are at the bottom, out of sight of calls: one look a call keeps them from piling up.
+        if len(idle) > 1 and idle[0].is_stale(_KEEPALIVE_SECONDS):
+            idle.popleft().close()
+
+    async def _connect(self, site: Site) -> Connection:
         try:
-            yield connection
-        finally:
-            if connection.is_idle() and not connection.is_closed():
-                idle.append(connection)
-            else:
-                await _close(connection)
-            # The oldest are at the bottom, out of sight of calls: one look a call keeps them from piling up.
-            if len(idle) > 1 and idle[0].has_expired():
-                await _close(idle.popleft())
+            with trio.fail_after(self._connect_seconds):
+                stream = await trio.open_tcp_stream(site.host, site.port)
+                return Connection(await _shake_hands(stream, site.host) if site.secure else stream)
+        except trio.TooSlowError as error:
+            raise Unreachable("connecting took too long") from error
+        except (OSError, trio.BrokenResourceError) as error:
+            raise Unreachable(words(error)) from error
 
 
-async def _send(connection: httpcore2.AsyncHTTPConnection, request: httpcore2.Request) -> httpcore2.Response:
+async def _shake_hands(stream: trio.SocketStream, host: str) -> trio.SSLStream[trio.SocketStream]:
+    tls = trio.SSLStream(stream, trusted(), server_hostname=host, https_compatible=True)
     try:
-        return await connection.handle_async_request(request)
-    except httpcore2.ConnectTimeout as error:
-        raise Unreachable("connecting took too long") from error
-    except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-        raise Unreachable(_say(error, "no connection")) from error
-
-
-async def _close(connection: httpcore2.AsyncHTTPConnection) -> None:
-    with trio.CancelScope(shield=True):
-        await connection.aclose()
-
-
-def _say(error: Exception, fallback: str) -> str:
-    """The words of the innermost cause: the engine wraps the operating system's errors in empty ones."""
-    cause: BaseException = error
-    while (inner := cause.__cause__ or cause.__context__) is not None:
-        cause = inner
-    return str(cause) or str(error) or fallback
+        await tls.do_handshake()
+    except BaseException:
+        stream.socket.close()
+        raise
+    return tls

@@ -271,13 +271,14 @@ async def _hold_again(resources: Resources, turn: Turn) -> None:
 async def _stream(resources: Resources, turn: Turn, events: EventLog) -> None:
     window = resources.guards.window()
     async with aclosing(resources.calls.stream(turn.request)) as stream:
-        async for event in stream:
-            if isinstance(event, TextDelta):
-                _release(turn, events, window.push(event.text))
-            elif isinstance(event, ProviderUsage):
-                turn.usage = event
-            elif isinstance(event, ToolCall):
-                raise ProviderError(f"The model called {event.name}, which it was not offered")
+        async for group in stream:
+            for event in group:
+                if isinstance(event, TextDelta):
+                    _release(turn, events, window.push(event.text))
+                elif isinstance(event, ProviderUsage):
+                    turn.usage = event
+                elif isinstance(event, ToolCall):
+                    raise ProviderError(f"The model called {event.name}, which it was not offered")
     _release(turn, events, window.finish())
     turn.findings = window.findings
 

@@ -13,6 +13,9 @@ class Action(StrEnum):
     TURN_REFUSED = "chat:turn:refused"
     AGENT_GIVEN_UP = "supervision:agent:given-up"
     RESERVATION_RELEASED = "budget:reservation:released"
+    CONVERSATION_ERASED = "admin:conversation:erased"
+    SERVER_STARTED = "system:server:started"
+    SERVER_STOPPED = "system:server:stopped"
 
     @property
     def source(self) -> str:

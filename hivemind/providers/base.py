@@ -4,7 +4,7 @@ One request in, a stream of events out. Nothing here knows a wire format, a retr
 are one module each, the rest is `calls`.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -82,7 +82,8 @@ class Provider(Protocol):
     """A model behind some wire format.
 
     A good stream is any number of `TextDelta` and `ToolCall`, then exactly one `Stop`, then exactly one
-    `Usage`; an answer that ends in any other way raises one of `errors.Provider*`.
+    `Usage`; an answer that ends in any other way raises one of `errors.Provider*`. Events come in groups, as
+    they came over the wire, and no group is empty: waiting and its limits cost by the group.
     """
 
     @property
@@ -93,7 +94,7 @@ class Provider(Protocol):
     def default_model(self) -> str:
         """The model that answers when a request names none."""
 
-    def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
+    def stream(self, request: ProviderRequest) -> AsyncGenerator[Sequence[ProviderEvent], None]:
         """Ask for one answer; closing the iterator ends the call and its connection."""
 
     def check(self) -> None:

@@ -6,7 +6,7 @@ the first event has been handed on: after that a failure is the caller's.
 
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 import trio
@@ -78,7 +78,7 @@ class Calls:
         assert isinstance(verdict, GiveUp)
         raise verdict.error from failure
 
-    async def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
+    async def stream(self, request: ProviderRequest) -> AsyncGenerator[Sequence[ProviderEvent], None]:
         """Ask for one answer, with as many tries as patience allows."""
         deadline = trio.current_time() + self.patience.timeout_seconds
         self._calls += 1
@@ -92,12 +92,12 @@ class Calls:
                 probe = self._breaker.opened_at is not None
                 self._breaker = self._breaker.admitted()
                 try:
-                    async with aclosing(self._provider.stream(request)) as events:
-                        while (event := await self._next(events, started, deadline)) is not None:
+                    async with aclosing(self._provider.stream(request)) as answer:
+                        while (events := await self._next(answer, started, deadline)) is not None:
                             if not started:
                                 started, probe = True, False
                                 self._breaker = self._breaker.succeeded()
-                            yield event
+                            yield events
                 except CallFailed as failure:
                     probe = False
                     left = deadline - trio.current_time()
@@ -112,14 +112,14 @@ class Calls:
             self._in_flight -= 1
 
     async def _next(
-        self, events: AsyncGenerator[ProviderEvent, None], started: bool, deadline: float
-    ) -> ProviderEvent | None:
-        """The next event in time; an iterator that is cancelled in its wait closes its connection."""
+        self, answer: AsyncGenerator[Sequence[ProviderEvent], None], started: bool, deadline: float
+    ) -> Sequence[ProviderEvent] | None:
+        """The next events in time; an iterator that is cancelled in its wait closes its connection."""
         until = deadline
         if started:
             until = min(deadline, trio.current_time() + self.patience.stall_seconds)
-        with trio.move_on_at(until):
-            return await anext(events, None)
+        with trio.CancelScope(deadline=until):
+            return await anext(answer, None)
         raise CallFailed("late", "no more events" if started else "no first event")
 
     async def _wait_for_turn(self, deadline: float) -> None:

@@ -1,6 +1,6 @@
 """Any dialect over HTTP: one try, no patience. Pacing, time limits and further tries are `calls`."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
@@ -42,7 +42,7 @@ class Remote:
         self._headers = dialect.headers(key.get_secret_value() if key else None)
         self._targets: dict[str, Target] = {}
 
-    async def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
+    async def stream(self, request: ProviderRequest) -> AsyncGenerator[Sequence[ProviderEvent], None]:
         """One call, without a second try."""
         self.check()
         if not request.model:
@@ -50,10 +50,14 @@ class Remote:
         reader = self._dialect.reader(request)
         async with self._call(self._dialect.path, self._dialect.encode(request)) as reply:
             while not reader.done and (chunk := await self._read(reply)):
-                for event in reader.read(chunk):
-                    yield event
-            for event in reader.finish():
-                yield event
+                events: list[ProviderEvent] = []
+                failure = _gather(events, reader.read(chunk))
+                if events:
+                    yield events
+                if failure is not None:
+                    raise failure
+            if events := list(reader.finish()):
+                yield events
             await reply.drain()
 
     async def ping(self) -> None:
@@ -115,6 +119,15 @@ class Remote:
 
     def _clean(self, text: str) -> str:
         return text.replace(self._key.get_secret_value(), "[key]") if self._key else text
+
+
+def _gather(events: list[ProviderEvent], found: Iterator[ProviderEvent]) -> CallFailed | None:
+    """Collect what is good; what came before the nonsense is not lost to it."""
+    try:
+        events.extend(found)
+    except CallFailed as failure:
+        return failure
+    return None
 
 
 def retry_after(value: str, date: str | None) -> float | None:

@@ -78,7 +78,7 @@ class Scripted:
             raise ConfigError(f"the recording {path} cannot be read: {error}") from error
         return cls([Answer(tuple(_step(step) for step in answer.steps), answer.when) for answer in recorded])
 
-    async def stream(self, request: ProviderRequest) -> AsyncGenerator[ProviderEvent, None]:
+    async def stream(self, request: ProviderRequest) -> AsyncGenerator[Sequence[ProviderEvent], None]:
         """Play the next fitting answer."""
         self.requests.append(request)
         said: list[str] = []
@@ -100,13 +100,13 @@ class Scripted:
                     usage = step
                 case TextDelta(text):
                     said.append(text)
-                    yield step
+                    yield (step,)
                 case ToolCall(_, name, arguments):
                     called = True
                     said.append(name + arguments)
-                    yield step
-        yield stop or Stop("tool" if called else "end")
-        yield usage or Usage(estimate_input(request), estimate_tokens(said), estimated=True)
+                    yield (step,)
+        usage = usage or Usage(estimate_input(request), estimate_tokens(said), estimated=True)
+        yield stop or Stop("tool" if called else "end"), usage
 
     def check(self) -> None:
         """A recording needs nothing."""

@@ -19,7 +19,7 @@ from hivemind.outbound import Target
 def test_good(url, host, target):
     parsed = Target.parse(url)
     assert parsed.host == host
-    assert parsed.url.target == target
+    assert parsed.path == target
 
 
 @pytest.mark.parametrize(

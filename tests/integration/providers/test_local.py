@@ -75,7 +75,7 @@ def test_it_answers_through_the_ordinary_client(settings, tmp_path):
             await model.start(said.append)
             assert said == [f"loading the local model {model.name}"]
             assert (await ping_at_start(calls)).status == "ok"
-            events = [e async for e in calls.stream(REQUEST)]
+            events = [e async for group in calls.stream(REQUEST) for e in group]
             assert "Paris" in "".join(e.text for e in events if isinstance(e, TextDelta))
             assert isinstance(events[-2], Stop)
             assert isinstance(events[-1], Usage)

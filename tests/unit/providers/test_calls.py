@@ -26,13 +26,15 @@ def calls(*answers, **patience):
 
 
 async def text(calls):
-    return "".join([e.text async for e in calls.stream(REQUEST) if isinstance(e, TextDelta)])
+    return "".join(
+        [e.text async for group in calls.stream(REQUEST) for e in group if isinstance(e, TextDelta)]
+    )
 
 
 def test_a_good_call():
     async def main():
         c, _ = calls(HELLO)
-        events = [e async for e in c.stream(REQUEST)]
+        events = [e async for group in c.stream(REQUEST) for e in group]
         assert events[:3] == [TextDelta("hel"), TextDelta("lo"), Stop("end")]
         assert c.facts()["in_flight"] == 0
         assert c.facts()["calls"] == 1
@@ -81,8 +83,8 @@ def test_after_the_first_token_nothing_is_tried_again():
             c, scripted = calls(Answer((TextDelta("hel"), Fail(kind))), HELLO)
             got = []
             with pytest.raises(ProviderError) as caught:
-                async for event in c.stream(REQUEST):
-                    got.append(event)
+                async for group in c.stream(REQUEST):
+                    got.extend(group)
             assert type(caught.value) is ProviderError
             assert got == [TextDelta("hel")]
             assert len(scripted.requests) == 1

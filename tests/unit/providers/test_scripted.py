@@ -19,7 +19,9 @@ RECORDING = """
 def play(scripted, text):
     async def main():
         return [
-            e async for e in scripted.stream(ProviderRequest("", "", (ProviderMessage("user", text),), 9))
+            e
+            async for group in scripted.stream(ProviderRequest("", "", (ProviderMessage("user", text),), 9))
+            for e in group
         ]
 
     return trio.run(main)
