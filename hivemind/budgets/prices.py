@@ -1,27 +1,40 @@
 """Prices of models, and the arithmetic on them: pure, integer micro-dollars, always rounded up.
 
 A model that is not listed has no price, and what has no price is refused: a cap over an unknown price would
-be a cap in name only. Owners add models, or declare them free, in the setting `budgets.prices`.
+be a cap in name only. The published prices are data (`prices.toml`); owners add models, or declare them free,
+in the setting `budgets.prices`.
 """
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final, Self
 
 from hivemind.errors import PriceUnknown
 
 _PER_MILLION: Final = 1_000_000
 # What the wire adds to a message beyond its text (role, separators), in tokens, generously.
 _TOKENS_AROUND_A_MESSAGE: Final = 16
+# No provider caches a shorter prompt unasked.
+_CACHED_FROM_TOKENS: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Micro-dollars for a million tokens, read and written."""
+    """Micro-dollars for a million tokens, read and written.
+
+    `cache_write_micros` is there where the provider puts what it reads into a cache unasked and charges for
+    it; a call that reads more than `long_over` tokens costs `long` as a whole.
+    """
 
     input_micros: int
     output_micros: int
+    cache_write_micros: int | None = None
+    long_over: int | None = None
+    long: Self | None = None
 
     @property
     def free(self) -> bool:
@@ -29,9 +42,17 @@ class Price:
         return not (self.input_micros or self.output_micros)
 
     def cost_micros(self, input_tokens: int, output_tokens: int) -> int:
-        """What so many tokens cost, rounded up to a whole micro-dollar."""
-        total = input_tokens * self.input_micros + output_tokens * self.output_micros
-        return -(-total // _PER_MILLION)
+        """What so many tokens cost at most, rounded up to a whole micro-dollar.
+
+        Which of the tokens read came from the provider's cache, at a discount, is not known here: they count
+        in full, so a cap never counts too little.
+        """
+        if self.long is not None and self.long_over is not None and input_tokens > self.long_over:
+            return self.long.cost_micros(input_tokens, output_tokens)
+        read = self.input_micros
+        if self.cache_write_micros is not None and input_tokens >= _CACHED_FROM_TOKENS:
+            read = max(read, self.cache_write_micros)
+        return -(-(input_tokens * read + output_tokens * self.output_micros) // _PER_MILLION)
 
     def worst_case_micros(self, texts: tuple[str, ...], max_output_tokens: int) -> int:
         """An upper bound for a call with these texts.
@@ -46,34 +67,23 @@ class Price:
 
 
 FREE: Final = Price(0, 0)
-
-# Published list prices, dollars per million tokens times a million; checked on PRICES_OF.
-PRICES_OF: Final = date(2026, 11, 1)
-_PUBLISHED: Final[Mapping[str, Price]] = {
-    "claude-opus-4-6": Price(5_000_000, 25_000_000),
-    "claude-opus-4-5": Price(5_000_000, 25_000_000),
-    "claude-opus-4-1": Price(15_000_000, 75_000_000),
-    "claude-sonnet-4-6": Price(3_000_000, 15_000_000),
-    "claude-sonnet-4-5": Price(3_000_000, 15_000_000),
-    "claude-haiku-4-5": Price(1_000_000, 5_000_000),
-    "gpt-5": Price(1_250_000, 10_000_000),
-    "gpt-5-mini": Price(250_000, 2_000_000),
-    "gpt-5-nano": Price(50_000, 400_000),
-    "gpt-4.1": Price(2_000_000, 8_000_000),
-    "gpt-4.1-mini": Price(400_000, 1_600_000),
-    "gpt-4.1-nano": Price(100_000, 400_000),
-    "gpt-4o": Price(2_500_000, 10_000_000),
-    "gpt-4o-mini": Price(150_000, 600_000),
-}
 # Providers whose models run on the owner's own machines.
 _FREE_PROVIDERS: Final = frozenset({"local", "ollama", "scripted"})
+
+
+@cache
+def published() -> tuple[Mapping[str, Price], date]:
+    """The published prices by model, and the day on which they were last compared with their sources."""
+    tables = tomllib.loads(files("hivemind.budgets").joinpath("prices.toml").read_text())
+    models = {model: _price(row) for table in tables.values() for model, row in table["models"].items()}
+    return models, min(table["checked_on"] for table in tables.values())
 
 
 class Prices:
     """The price of each model for one installation: the owner's word first, then the published list."""
 
     def __init__(self, overrides: Mapping[str, tuple[int, int]]) -> None:
-        self._prices = {**_PUBLISHED, **{model: Price(*pair) for model, pair in overrides.items()}}
+        self._prices = {**published()[0], **{model: Price(*pair) for model, pair in overrides.items()}}
 
     def of(self, provider: str, model: str) -> Price:
         """The price of a model at a provider.
@@ -93,6 +103,17 @@ class Prices:
             remedy=f'set budgets.prices."{model}" = [input, output] in hivemind.toml, in micro-dollars per '
             "million tokens; [0, 0] declares it free",
         )
+
+
+def _price(row: Mapping[str, Any]) -> Price:
+    long = row.get("long")
+    return Price(
+        row["input"],
+        row["output"],
+        row.get("cache_write"),
+        row.get("long_over"),
+        _price(long) if long else None,
+    )
 
 
 def _without_date(model: str) -> str:

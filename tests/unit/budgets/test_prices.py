@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hivemind.budgets import Price, Prices
+from hivemind.budgets.prices import published
 from hivemind.errors import PriceUnknown
 
 PRICES = Prices({"house-model": (10, 20), "gift": (0, 0)})
@@ -46,3 +47,34 @@ def test_the_worst_case_covers_every_real_case(texts, output, used, price):
     real_input = int(used * sum(len(text.encode()) for text in texts))
     worst = price.worst_case_micros(texts, output)
     assert worst >= price.cost_micros(real_input, int(used * output))
+
+
+def test_the_published_prices_are_recent_and_whole():
+    prices, checked_on = published()
+    assert checked_on.year >= 2026
+    for model, price in prices.items():
+        assert 0 < price.input_micros < price.output_micros, model
+        if price.long is not None:
+            assert price.long_over > 0
+            assert price.long.input_micros > price.input_micros
+            assert price.long.output_micros > price.output_micros
+
+
+def test_a_long_prompt_costs_the_long_price_as_a_whole():
+    haiku = PRICES.of("anthropic", "claude-haiku-5-5")
+    assert haiku.cost_micros(100_000, 1_000) == 10_000 + 500
+    assert haiku.cost_micros(100_001, 1_000) == 50_001 + 2_500
+
+
+def test_a_provider_that_caches_unasked_is_never_counted_too_low():
+    sol = PRICES.of("openai", "gpt-6.1-sol")
+    assert sol.cost_micros(1_000, 0) == 2_000  # too short to be cached
+    assert sol.cost_micros(2_000, 0) == 5_000
+    assert sol.cost_micros(300_000, 0) == 300_000 * 5
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from(sorted(published()[0])))
+def test_a_cost_never_falls_as_tokens_grow(fewer, more, model):
+    fewer, more = sorted((fewer, more))
+    price = PRICES.of("any", model)
+    assert price.cost_micros(fewer, 10) <= price.cost_micros(more, 10)
