@@ -5,6 +5,7 @@ scope. Closing never waits, so that what ends a call needs no shield.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import h11
 import trio
@@ -30,6 +31,7 @@ class Connection:
         self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._sent = True
         self._ended = True
+        self._nonsense = ""
         self._idle_since = trio.current_time()
 
     async def ask(self, method: bytes, path: bytes, headers: Headers, body: bytes) -> "Reply":
@@ -53,10 +55,11 @@ class Connection:
             try:
                 event = self._protocol.next_event()
             except h11.RemoteProtocolError as error:
+                self._nonsense = self._nonsense or str(error)
                 if pieces:
-                    # What came before the nonsense counts; the protocol says the same again at the next read.
+                    # What came before the nonsense counts; h11 refuses again at the next read.
                     break
-                raise Unreachable(str(error)) from error
+                raise Unreachable(self._nonsense) from error
             if isinstance(event, h11.Data):
                 pieces.append(event.data)
             elif event is not h11.NEED_DATA:
@@ -70,15 +73,15 @@ class Connection:
     async def drain(self) -> None:
         """Read on to the end if that comes soon, so that the connection can be used again."""
         if not self._ended:
-            with trio.move_on_after(_DRAIN_SECONDS):
+            with trio.move_on_after(_DRAIN_SECONDS), suppress(Unreachable):
                 while not self._ended:
                     await self.read()
 
     def settle(self) -> bool:
         """After a call: whether another one may follow."""
         protocol = self._protocol
-        # What came behind the body would be taken for the next answer.
-        if not self._sent or protocol.trailing_data[0]:
+        # What came behind the body would be taken for the next answer, or was the connection's end.
+        if not self._sent or protocol.trailing_data != (b"", False):
             return False
         if protocol.our_state is not h11.DONE or protocol.their_state is not h11.DONE:
             return False
@@ -98,10 +101,8 @@ class Connection:
         send = self._protocol.send
         try:
             head = send(h11.Request(method=method, target=path, headers=list(headers)))
-            return (
-                (head or b"")
-                + ((body and send(h11.Data(data=body))) or b"")
-                + (send(h11.EndOfMessage()) or b"")
+            return b"".join(
+                part or b"" for part in (head, send(h11.Data(data=body)), send(h11.EndOfMessage()))
             )
         except h11.LocalProtocolError:
             # Without its words and its cause: h11 quotes the header, and that may be the key.

@@ -1,7 +1,7 @@
 """The only maker of HTTP clients: one per other side, for the life of the process.
 
 It keeps the connections of `http1` rather than using a whole client: nobody here wants redirects, cookies or
-encodings guessed, and a call costs a third of the processor time. Proxies in the environment are not used.
+encodings guessed, and a call costs half of the processor time. Proxies in the environment are not used.
 What is said over a connection, when to give up and when to ask again is the caller's business.
 """
 
