@@ -13,10 +13,9 @@ from hivemind.errors import GuardRefused
 from hivemind.guards import rule as rule_files
 from hivemind.guards.injection import Injection
 from hivemind.guards.matcher import Matcher
-from hivemind.guards.normalise import HINTS
 from hivemind.guards.redaction import Measure, Redaction
 from hivemind.guards.rule import Rule
-from hivemind.guards.verdict import InputVerdict, OutputVerdict
+from hivemind.guards.verdict import InputVerdict, OutputVerdict, TooDense
 from hivemind.guards.window import HoldBack
 
 DEFAULT_THRESHOLD = 0.5
@@ -28,25 +27,22 @@ class Guards:
     def __init__(self, rules: Sequence[Rule], folder: Path | None = None) -> None:
         """Compile `rules`; the compiled form is kept in `folder`."""
         self.rules = tuple(rules)
-        numbers: dict[tuple[str, bool], int] = {}
+        numbers: dict[str, int] = {}
         incoming: defaultdict[int, list[Measure]] = defaultdict(list)
         outgoing: defaultdict[int, list[Measure]] = defaultdict(list)
-        scored: dict[int, Rule] = {}
+        scored = [rule for rule in self.rules if rule.category == "injection"]
         for order, rule in enumerate(self.rules):
-            injection = rule.category == "injection"
-            number = numbers.setdefault((rule.trigger, injection), len(numbers))
-            if injection:
-                scored[number] = rule
+            if rule.category == "injection":
                 continue
             measure = Measure.of(rule, order)
+            number = numbers.setdefault(rule.trigger, len(numbers))
             outgoing[number].append(measure)
             if rule.category != "leak":
                 incoming[number].append(measure)
-        hints = {numbers.setdefault((hint, True), len(numbers)): name for name, hint in HINTS.items()}
         self._matcher = Matcher(list(numbers), folder)
-        self._injection = Injection(self._matcher, scored, hints)
         self._incoming = dict(incoming)
         self._outgoing = dict(outgoing)
+        self._injection = Injection(scored, folder)
 
     @classmethod
     def load(cls, folder: Path | None = None) -> Self:
@@ -57,10 +53,11 @@ class Guards:
         """Judge what a person, a tool or a document says before a model sees it."""
         try:
             data = text.encode("utf-8", "surrogatepass")
-            hits = self._matcher.scan(data)
-            score, found = self._injection.judge(text, data, hits)
+            score, found = self._injection.judge(text, data)
             redaction = Redaction(self._matcher, self._incoming)
-            clean = redaction.whole(text, data, hits)
+            clean = redaction.feed(data, 0)
+        except TooDense as error:
+            raise GuardRefused("The message holds more encoded text than can be checked") from error
         except Exception as error:
             raise GuardRefused("The message could not be checked") from error
         findings = (*found, *redaction.findings) if found or redaction.findings else ()
@@ -71,7 +68,7 @@ class Guards:
         try:
             data = text.encode("utf-8", "surrogatepass")
             redaction = Redaction(self._matcher, self._outgoing)
-            clean = redaction.whole(text, data, self._matcher.scan(data))
+            clean = redaction.feed(data, 0)
         except Exception as error:
             raise GuardRefused("The reply could not be checked") from error
         return OutputVerdict(clean, tuple(redaction.findings))

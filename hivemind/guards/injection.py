@@ -5,11 +5,12 @@ rules see the text as it came and every plainer reading of it (`normalise`); the
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import re2
 
 from hivemind.guards.matcher import Matcher
-from hivemind.guards.normalise import View, views
+from hivemind.guards.normalise import HINTS, View, read
 from hivemind.guards.rule import Rule
 from hivemind.guards.verdict import Finding
 
@@ -18,36 +19,51 @@ SHOWN = 32
 
 
 class Injection:
-    """The rules of the category `injection`, and the hints of `normalise`, by the number of their trigger."""
+    """The rules of the category `injection` and the hints of `normalise`, under one set of triggers."""
 
-    def __init__(self, matcher: Matcher, rules: Mapping[int, Rule], hints: Mapping[int, str]) -> None:
-        self._matcher = matcher
-        self._rules = rules
-        self._hints = hints
-        self._patterns = {number: re2.compile(rule.pattern.encode()) for number, rule in rules.items()}
+    def __init__(self, rules: Sequence[Rule], folder: Path | None) -> None:
+        triggers = list(dict.fromkeys((*(rule.trigger for rule in rules), *HINTS.values())))
+        numbers = {trigger: number for number, trigger in enumerate(triggers)}
+        self._rules = {numbers[rule.trigger]: rule for rule in rules}
+        self._hints = {numbers[hint]: name for name, hint in HINTS.items()}
+        self._patterns = {number: re2.compile(rule.pattern.encode()) for number, rule in self._rules.items()}
+        self._matcher = Matcher(triggers, folder, first_only=True)
 
-    def judge(self, text: str, data: bytes, hits: Sequence[tuple[int, int]]) -> tuple[float, list[Finding]]:
-        """Return the score of `text` and a finding for each rule that counted."""
-        fired: dict[int, View | None] = {}
-        rules = self._rules
-        hints: set[str] = set()
-        for _, number in hits:
-            if number in rules:
-                fired[number] = None
-            elif number in self._hints:
-                hints.add(self._hints[number])
-        if hints or not text.isascii() or "\x08" in text:
-            for view in views(text, hints):
-                for _, number in self._matcher.scan(view.data):
-                    if number in rules:
-                        fired.setdefault(number, view)
+    def judge(self, text: str, data: bytes) -> tuple[float, list[Finding]]:
+        """Return the score of `text` and a finding for each rule that counted.
+
+        Raises:
+            TooDense: so much is encoded in it that judging it would take too long.
+        """
+        fired = self.fired(text, data)
         if not fired:
             return 0.0, []
         doubt = 1.0
         for number in fired:
-            doubt *= 1 - rules[number].weight
+            doubt *= 1 - self._rules[number].weight
         found = [self._finding(number, text, data, view) for number, view in list(fired.items())[:SHOWN]]
         return 1 - doubt, found
+
+    def fired(self, text: str, data: bytes) -> Mapping[int, View | None]:
+        """The rules that fired, each with the plainer reading in which it did, None for the text itself."""
+        fired: dict[int, View | None] = {}
+
+        def look(reading: View) -> set[str]:
+            return self._look(reading.data, reading, fired)
+
+        hints = self._look(data, None, fired)
+        if hints or not text.isascii() or "\x08" in text:
+            read(text, hints, look)
+        return fired
+
+    def _look(self, data: bytes, view: View | None, fired: dict[int, View | None]) -> set[str]:
+        hints: set[str] = set()
+        for _, number in self._matcher.scan(data):
+            if number in self._rules:
+                fired.setdefault(number, view)
+            elif number in self._hints:
+                hints.add(self._hints[number])
+        return hints
 
     def _finding(self, number: int, text: str, data: bytes, view: View | None) -> Finding:
         rule = self._rules[number]

@@ -22,13 +22,18 @@ UNUSABLE = (hyperscan.HyperscanError, ValueError)
 class Matcher:
     """The compiled triggers; `scan` may be called from any thread."""
 
-    def __init__(self, triggers: Sequence[tuple[str, bool]], folder: Path | None) -> None:
-        """Compile `triggers`, each with whether its first hit is enough, or load them from `folder`."""
-        self._database = _load(triggers, folder)
+    def __init__(self, triggers: Sequence[str], folder: Path | None, *, first_only: bool = False) -> None:
+        """Compile `triggers`, or load them from `folder`; `first_only`: one hit of each is enough."""
+        flags = hyperscan.HS_FLAG_SINGLEMATCH if first_only else 0
+        # There is no such thing as an empty database: without triggers it looks for what cannot be.
+        self._database = _load(triggers or (r"\x00\x01\xff\x00",), folder, flags)
         self._local = threading.local()
 
-    def scan(self, data: bytes) -> list[tuple[int, int]]:
-        """Return `(end, number of the trigger)` for each hit, ends ascending."""
+    def scan(self, data: bytes, after: int = 0, most: int | None = None) -> list[tuple[int, int]]:
+        """Return `(end, number of the trigger)` for each hit that ends behind `after`, ends ascending.
+
+        Stops after `most` hits, because each of them is a call into Python.
+        """
         try:
             scratch = self._local.scratch
         except AttributeError:
@@ -37,24 +42,27 @@ class Matcher:
         hits: list[tuple[int, int]] = []
         append = hits.append
 
-        def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            append((end, number))
+        def on_match(number: int, _start: int, end: int, _flags: int, _context: object) -> bool:
+            if end > after:
+                append((end, number))
+            return len(hits) == most
 
-        self._database.scan(data, match_event_handler=on_match, scratch=scratch)
+        with suppress(hyperscan.ScanTerminated):
+            self._database.scan(data, match_event_handler=on_match, scratch=scratch)
         return hits
 
 
-def _load(triggers: Sequence[tuple[str, bool]], folder: Path | None) -> hyperscan.Database:
+def _load(triggers: Sequence[str], folder: Path | None, flags: int) -> hyperscan.Database:
     if folder is None:
-        return _compile(triggers)
-    key = hashlib.sha256(repr((version("hyperscan"), os.uname().machine, *triggers)).encode()).hexdigest()
+        return _compile(triggers, flags)
+    key = hashlib.sha256(repr((version("hyperscan"), os.uname().machine, flags, *triggers)).encode()).hexdigest()
     path = folder / f"guards-{key[:32]}.hsdb"
     with suppress(OSError, *UNUSABLE):
         # Unreadable, damaged or made for another processor: compiling again is always right.
         database = hyperscan.loadb(path.read_bytes(), MODE)
         database.scratch = hyperscan.Scratch(database)
         return database
-    database = _compile(triggers)
+    database = _compile(triggers, flags)
     with suppress(OSError):
         # The cache saves a second at the next start; a full disk must not stop this one.
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,12 +72,12 @@ def _load(triggers: Sequence[tuple[str, bool]], folder: Path | None) -> hypersca
     return database
 
 
-def _compile(triggers: Sequence[tuple[str, bool]]) -> hyperscan.Database:
+def _compile(triggers: Sequence[str], flags: int) -> hyperscan.Database:
     database = hyperscan.Database(mode=MODE)
     database.compile(
-        expressions=[pattern.encode() for pattern, _ in triggers],
+        expressions=[trigger.encode() for trigger in triggers],
         ids=list(range(len(triggers))),
         elements=len(triggers),
-        flags=[hyperscan.HS_FLAG_SINGLEMATCH if once else 0 for _, once in triggers],
+        flags=[flags] * len(triggers),
     )
     return database

@@ -3,26 +3,31 @@
 Undoes compatibility forms, accents, invisible and direction characters, look-alike letters, leet and spaced
 letters; decodes base64, hex, rot13, percent and HTML escapes, nested to a fixed depth. Never changes what
 passes. A hint says cheaply that a reading may be worth making; the hints are triggers beside the rules'.
+All readings of a text together are bounded: one that asks for more is not judged but refused.
 """
 
-import base64
 import binascii
 import codecs
-import html
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import lru_cache
+from html import entities
 from importlib import resources
-from typing import Any
 from urllib.parse import unquote
 
 import re2
 
+from hivemind.guards.verdict import TooDense
+
 DEPTH = 3
-MOST_BLOBS = 32
-MOST_VIEWS = 64
+MOST_READ = 16
+"""How many times its own size all readings of a text may have."""
+ALWAYS_READ = 65_536
+MOST_RUNS = 1_024
+"""How many spaced words or hex dumps a text may hold, and one more for every 64 characters."""
 
 HINTS = {
     "leet": r"(?i)[a-z][0134578@$][a-z0-9@$]|\b[01345789@$][a-z]{2}",
@@ -38,10 +43,14 @@ HINTS = {
     "escape": r"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}",
 }
 
-BLOB = re2.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}")
+SHORTEST_BLOB = 16
+BLOBS = bytes(byte if chr(byte).isalnum() and byte < 128 or byte in b"+/_-" else 32 for byte in range(256))
 HEX = re2.compile(rb"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[ ,:]?){8,}")
 SPACED = re2.compile(rb"(?i)(?:^|[^a-z])((?:[a-z0-9][ ._*-]{1,3}){5,}[a-z0-9])(?:[^a-z]|$)")
 LEET = str.maketrans("0134578@$!|", "oieastbasil")
+URL_SAFE = bytes.maketrans(b"-_", b"+/")
+LINES = str.maketrans("\r\n\t", "   ")
+LONGEST_ENTITY = 34
 
 
 def _lookalikes() -> dict[str, str]:
@@ -118,29 +127,27 @@ def _unfold(original: str, first: int, last: int) -> tuple[int, int]:
     return start, end
 
 
-def views(text: str, hints: AbstractSet[str]) -> Iterator[View]:
-    """Yield each reading that differs from the text itself; `hints` names what was hinted at."""
-    whole = View(text, 0, len(text), same_length=True)
+def read(text: str, hints: AbstractSet[str], look: Callable[[View], AbstractSet[str]]) -> None:
+    """Show `look` each reading that differs from the text itself; it answers which hints the reading gives.
+
+    Raises:
+        TooDense: so much is encoded in it that judging it would take too long.
+    """
+    left = ALWAYS_READ + MOST_READ * len(text)
     seen = {text}
-    queue = [(whole, 0, hints)]
-    while queue and len(seen) < MOST_VIEWS:
-        view, depth, found = queue.pop(0)
-        for reading in _readings(view, found):
-            if reading.text in seen or not reading.text.strip():
-                continue
-            seen.add(reading.text)
-            yield reading
-            if depth + 1 < DEPTH:
-                queue.append((reading, depth + 1, hinted(reading.text)))
-
-
-def hinted(text: str) -> AbstractSet[str]:
-    """Return which hints a text gives; for readings, which are rare and short."""
-    data = text.encode("utf-8", "replace")
-    return {name for name, pattern in _PATTERNS.items() if pattern.search(data)}
-
-
-_PATTERNS = {name: re2.compile(pattern.encode()) for name, pattern in HINTS.items()}
+    level = [(View(text, 0, len(text), same_length=True), hints)]
+    for _ in range(DEPTH):
+        following = []
+        for view, found in level:
+            for reading in _readings(view, found):
+                if reading.text in seen:
+                    continue
+                left -= len(reading.text)
+                if left < 0:
+                    raise TooDense
+                seen.add(reading.text)
+                following.append((reading, look(reading)))
+        level = following
 
 
 def _readings(view: View, hints: AbstractSet[str]) -> Iterator[View]:
@@ -149,17 +156,35 @@ def _readings(view: View, hints: AbstractSet[str]) -> Iterator[View]:
         folded = text.translate(FOLD)
         if folded != text:
             yield View(folded, view.start, view.end)
-    for name, decode in _WHOLE.items():
-        if name in hints:
+    for names, decode in _WHOLE:
+        if not names.isdisjoint(hints):
             decoded = decode(text)
             if decoded != text:
                 yield View(decoded, view.start, view.end, view.same_length and len(decoded) == len(text))
-    if "spaced" in hints:
-        yield from _spaced(view)
-    if "blob" in hints:
-        yield from _blobs(view, BLOB, _base64)
-    if "hex" in hints:
-        yield from _blobs(view, HEX, _hex)
+    if not _PARTLY.isdisjoint(hints):
+        data = text.encode("utf-8", "replace")
+        if "spaced" in hints:
+            yield from _joined(view, data, _spaced(data))
+        if "blob" in hints:
+            yield from _joined(view, data, _blobs(data))
+        if "hex" in hints:
+            yield from _joined(view, data, _dumps(data))
+
+
+def _joined(view: View, data: bytes, parts: Iterator[tuple[bytes, str]]) -> Iterator[View]:
+    """One reading of all parts, each on its line; a span is looked for when a rule has fired."""
+    found = list(parts)
+    if not found:
+        return
+    text = "\n".join(decoded for _, decoded in found)
+    if not view.same_length:
+        yield View(text, view.start, view.end)
+        return
+    first = data.find(found[0][0])
+    last = data.rfind(found[-1][0]) + len(found[-1][0])
+    start = len(data[:first].decode("utf-8", "replace"))
+    end = start + len(data[first:last].decode("utf-8", "replace"))
+    yield View(text, start, end)
 
 
 def _leet(text: str) -> str:
@@ -170,64 +195,89 @@ def _rot13(text: str) -> str:
     return codecs.encode(text, "rot13")
 
 
-def _escapes(text: str) -> str:
+def _unescaped(text: str) -> str:
+    if "%" in text:
+        text = unquote(text)
+    if "&" in text:
+        head, *rest = text.split("&")
+        text = head + "".join(map(_entity, rest))
+    if "\\" in text:
+        try:
+            text = text.encode("latin-1", "backslashreplace").decode("unicode_escape")
+        except UnicodeDecodeError:
+            return text
+    return text
+
+
+def _entity(piece: str) -> str:
+    """The text after an ampersand; browsers and models read a reference without its semicolon too."""
+    name, semicolon, rest = piece[:LONGEST_ENTITY].partition(";")
+    if semicolon:
+        character = _character(name)
+        return "&" + piece if character is None else character + rest + piece[LONGEST_ENTITY:]
+    if not piece.startswith("#"):
+        return "&" + piece
+    digits = "0123456789abcdefABCDEF" if piece[1:2] in ("x", "X") else "0123456789"
+    end = 2 if piece[1:2] in ("x", "X") else 1
+    while end < len(piece) and end < LONGEST_ENTITY and piece[end] in digits:
+        end += 1
+    character = _character(piece[:end])
+    return "&" + piece if character is None else character + piece[end:]
+
+
+@lru_cache(maxsize=2048)
+def _character(name: str) -> str | None:
+    if not name.startswith("#"):
+        return entities.html5.get(name + ";")
     try:
-        return text.encode("latin-1", "backslashreplace").decode("unicode_escape")
-    except UnicodeDecodeError:
-        return text
+        code = int(name[2:], 16) if name[1:2] in ("x", "X") else int(name[1:])
+        return chr(code)
+    except (ValueError, OverflowError):
+        return None
 
 
-_ENTITY = re2.compile(r"&#([xX]?[0-9A-Fa-f]{2,6});?")
+_WHOLE: tuple[tuple[frozenset[str], Callable[[str], str]], ...] = (
+    (frozenset({"leet"}), _leet),
+    (frozenset({"rot13"}), _rot13),
+    (frozenset({"percent", "entity", "escape"}), _unescaped),
+)
+_PARTLY = frozenset({"spaced", "blob", "hex"})
 
 
-def _entities(text: str) -> str:
-    # Browsers and models read a reference without its semicolon; html.unescape does not always.
-    return html.unescape(_ENTITY.sub(r"&#\1;", text))
-
-
-_WHOLE: dict[str, Callable[[str], str]] = {
-    "leet": _leet,
-    "rot13": _rot13,
-    "percent": unquote,
-    "entity": _entities,
-    "escape": _escapes,
-}
-
-
-def _spaced(view: View) -> Iterator[View]:
-    data = view.text.encode("utf-8", "replace")
+def _spaced(data: bytes) -> Iterator[tuple[bytes, str]]:
+    most = MOST_RUNS + len(data) // 64
     for count, match in enumerate(SPACED.finditer(data)):
-        if count >= MOST_BLOBS:
-            return
-        run = match.group(1).decode("ascii", "replace")
-        words = run.replace("   ", "\0").replace("  ", "\0")
-        for separator in " ._*-":
-            words = words.replace(separator, "")
-        yield View(words.replace("\0", " "), view.start, view.end)
+        if count >= most:
+            raise TooDense
+        run = match.group(1)
+        words = run.replace(b"   ", b"\0").replace(b"  ", b"\0").translate(None, b" ._*-")
+        yield run, words.replace(b"\0", b" ").decode("ascii", "replace")
 
 
-def _blobs(view: View, pattern: Any, decode: Callable[[bytes], str | None]) -> Iterator[View]:
-    data = view.text.encode("utf-8", "replace")
-    for count, match in enumerate(pattern.finditer(data)):
-        if count >= MOST_BLOBS:
-            return
-        decoded = decode(match.group())
-        if decoded is None:
-            continue
-        if view.same_length:
-            start = len(data[: match.start()].decode("utf-8", "replace"))
-            yield View(decoded, start, start + match.end() - match.start())
-        else:
-            yield View(decoded, view.start, view.end)
+def _blobs(data: bytes) -> Iterator[tuple[bytes, str]]:
+    for blob in data.translate(BLOBS).split():
+        if len(blob) >= SHORTEST_BLOB:
+            decoded = _base64(blob)
+            if decoded is not None:
+                yield blob, decoded
+
+
+def _dumps(data: bytes) -> Iterator[tuple[bytes, str]]:
+    most = MOST_RUNS + len(data) // 64
+    for count, match in enumerate(HEX.finditer(data)):
+        if count >= most:
+            raise TooDense
+        decoded = _hex(match.group())
+        if decoded is not None:
+            yield match.group(), decoded
 
 
 def _base64(blob: bytes) -> str | None:
-    blob = blob.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
     if len(blob) % 4 == 1:
         blob = blob[:-1]
     try:
-        return _readable(base64.b64decode(blob + b"=" * (-len(blob) % 4)))
-    except (binascii.Error, ValueError):
+        return _readable(binascii.a2b_base64(blob.translate(URL_SAFE) + b"=" * (-len(blob) % 4)))
+    except ValueError:
         return None
 
 
@@ -242,5 +292,6 @@ def _readable(data: bytes) -> str | None:
         text = data.decode()
     except UnicodeDecodeError:
         return None
-    plain = sum(character.isprintable() or character in "\r\n\t" for character in text)
-    return text if plain == len(text) else None
+    if text.isprintable() or text.translate(LINES).isprintable():
+        return text if text.strip() else None
+    return None

@@ -3,9 +3,14 @@
 `Redaction` is the only place that removes anything: whole texts, streams, what comes in and what goes out all
 run through `feed`. It sees text stretch by stretch (`stretch`) and keeps the little that a later stretch
 needs: the last bytes as context, the numbers given to values, and whether a value is still open.
+
+The work is bounded: what is measured is counted, and where a text asks for more than its length allows, a
+region of it is withheld unread. The count depends on the text alone, so streams and whole texts agree.
 """
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +19,7 @@ import re2
 from hivemind.guards import leaks, pii, stretch
 from hivemind.guards.matcher import Matcher
 from hivemind.guards.rule import Rule
-from hivemind.guards.verdict import Finding
+from hivemind.guards.verdict import Finding, Severity
 
 CHECKS = {**pii.CHECKS, **leaks.CHECKS}
 CONTEXT = 96
@@ -23,6 +28,18 @@ KEPT = CONTEXT + 16
 """How many are kept: some more, so that word boundaries at the edge are the same in every slicing."""
 OPEN_LIMIT = 32_768
 """A value without an end is given up after so many bytes."""
+MOST_HITS = 256
+"""A scan stops here and goes on behind the stretches that it has found; each hit is a call into Python."""
+FREE_EFFORT = 3_000
+BYTES_PER_EFFORT = 12
+"""Effort is counted in microseconds of a small machine: so much at once, and one more for so many bytes."""
+RESCAN_EFFORT = 200
+"""Behind a value whose end must be looked for, the scan begins anew."""
+REGION = 1_024
+"""At least so much is withheld when the effort is used up."""
+WITHHELD = "limit.too_dense"
+DEAR = {"number": 4}
+"""Checks that take more effort than others, by the byte that they look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +52,8 @@ class Measure:
     check: pii.Check | None
     until: Any
     order: int
+    effort: int
+    """For each eight bytes that the check looks at."""
 
     @classmethod
     def of(cls, rule: Rule, order: int) -> "Measure":
@@ -47,6 +66,7 @@ class Measure:
             check=CHECKS[rule.check] if rule.check else None,
             until=re2.compile(rule.until.encode()) if rule.until else None,
             order=order,
+            effort=8 * DEAR.get(rule.check or "", 0) + 2,
         )
 
 
@@ -63,7 +83,9 @@ class Hit:
 class Redaction:
     """One text on its way through; `feed` it whole stretches, in order, nothing twice."""
 
-    def __init__(self, matcher: Matcher, measures: Mapping[int, Sequence[Measure]]) -> None:
+    def __init__(
+        self, matcher: Matcher, measures: Mapping[int, Sequence[Measure]], free_effort: int = FREE_EFFORT
+    ) -> None:
         self.findings: list[Finding] = []
         self._matcher = matcher
         self._measures = measures
@@ -74,6 +96,10 @@ class Redaction:
         self._in_word = False
         self._until: Measure | None = None
         self._swallowed = 0
+        self._offset = 0
+        self._spent = 0
+        self._free_effort = free_effort
+        self._withheld = 0
 
     @property
     def context(self) -> bytes:
@@ -83,77 +109,110 @@ class Redaction:
     @property
     def open(self) -> bool:
         """Whether a value found earlier goes on in the next feed."""
-        return self._in_word or self._until is not None
+        return self._in_word or self._withheld > 0 or self._until is not None
 
-    def whole(self, text: str, data: bytes, hits: list[tuple[int, int]]) -> str:
-        """Return what may pass of a complete `text` that was scanned already."""
-        if any(number in self._measures for _, number in hits):
-            return self._redact(data, 0, hits)
-        return text
+    @property
+    def spent(self) -> int:
+        """The effort so far."""
+        return self._spent
 
     def feed(self, data: bytes, begin: int) -> str:
         """Return what may pass of `data[begin:]`; `data[:begin]` is the context."""
-        hits = self._matcher.scan(data)
-        if not self.open and not any(end > begin and number in self._measures for end, number in hits):
-            text = data[begin:].decode("utf-8", "surrogatepass")
-            self._passed += len(text)
-            self._context = data[-KEPT:]
-            return text
-        return self._redact(data, begin, hits)
+        size = len(data)
+        kinds = b""
+        out: list[str] = []
+        # Told, measured and scanned so far; a stretch never starts before what was measured.
+        done = floor = seen = begin
+        while seen < size:
+            if self.open:
+                kinds = kinds or data.translate(stretch.CLASSES)
+                floor = seen = self._swallow(data, kinds, done)
+                self._skip(data, done, floor)
+                done = floor
+                continue
+            hits = self._scan(data, seen, size, MOST_HITS)
+            if not hits:
+                break
+            kinds = kinds or data.translate(stretch.CLASSES)
+            complete = len(hits) < MOST_HITS
+            seen = size if complete else hits[-1][0]
+            for start, end, forced, numbers in self._stretches(data, kinds, floor, hits, complete=complete):
+                short = self._spent - self._free_effort - (self._offset + start - begin) // BYTES_PER_EFFORT
+                if short > 0:
+                    out += (self._pass(data, done, start), self._withhold(max(REGION, short * BYTES_PER_EFFORT)))
+                    done = start
+                    break
+                floor = end
+                seen = max(seen, end)
+                self._spent += 5 + len(numbers)
+                for hit in self._measure(data, start, end, frozenset(numbers)):
+                    out += (self._pass(data, done, hit.start), self._replace(data, hit))
+                    done = hit.end
+                    if hit.measure.until:
+                        self._until, self._swallowed = hit.measure, 0
+                        self._spent += RESCAN_EFFORT
+                    elif forced and hit.end == end:
+                        self._in_word = True
+                if self.open:
+                    # What a swallowed stretch held after the hit is not measured again: it is gone.
+                    break
+        if self.open:
+            kinds = kinds or data.translate(stretch.CLASSES)
+            floor = self._swallow(data, kinds, done)
+            self._skip(data, done, floor)
+            done = floor
+        out.append(self._pass(data, done, size))
+        self._context = data[-KEPT:]
+        self._offset += size - begin
+        return "".join(out)
 
     def swallow(self, data: bytes, begin: int) -> int:
         """Remove what belongs to the open value, and return where `data` goes on."""
         end = self._swallow(data, data.translate(stretch.CLASSES), begin)
         self._skip(data, begin, end)
         self._context = data[max(0, end - KEPT) : end]
+        self._offset += end - begin
         return end
 
-    def _redact(self, data: bytes, begin: int, hits: list[tuple[int, int]]) -> str:
-        kinds = data.translate(stretch.CLASSES)
-        out: list[str] = []
-        done = begin
-        floor = self._swallow(data, kinds, begin) if self.open else begin
-        self._skip(data, done, floor)
-        done = floor
-        size = len(data)
+    def _scan(self, data: bytes, seen: int, end: int, most: int | None) -> list[tuple[int, int]]:
+        """Return the hits that end behind `seen`, as the whole text has them: with enough of what is before."""
+        left = max(0, seen - KEPT)
+        part = data[left:end] if left or end < len(data) else data
+        hits = self._matcher.scan(part, seen - left, most)
+        return [(at + left, number) for at, number in hits] if left else hits
+
+    def _stretches(
+        self, data: bytes, kinds: bytes, floor: int, hits: list[tuple[int, int]], *, complete: bool
+    ) -> Iterator[tuple[int, int, bool, list[int]]]:
+        """Yield each stretch with hits: where it is, whether it was cut, and the triggers that fired in it."""
         index = 0
-        while index < len(hits) and floor < size:
+        while index < len(hits):
             position = hits[index][0] - 1
             if position < floor or hits[index][1] not in self._measures:
                 index += 1
                 continue
-            start = stretch.start_of(data, kinds, position, floor)
-            end = stretch.end_of(data, kinds, position, min(size, position + stretch.LONGEST + 2))
-            forced = False
-            while end - start > stretch.LONGEST:
-                cut = stretch.aligned(data, start + stretch.LONGEST)
-                if position < cut:
-                    end, forced = cut, True
-                    break
-                start = cut
-            numbers: set[int] = set()
-            while index < len(hits) and hits[index][0] <= max(end, position + 1):
-                numbers.add(hits[index][1])
-                index += 1
+            start, end, forced = _stretch_around(data, kinds, position, floor)
             floor = end
-            for hit in self._measure(data, start, end, numbers):
-                out.append(self._pass(data, done, hit.start))
-                out.append(self._replace(data, hit))
-                done = hit.end
-                if hit.measure.until:
-                    self._until, self._swallowed = hit.measure, 0
-                elif forced and hit.end == end:
-                    self._in_word = True
-            if self.open:
-                # What a swallowed stretch held after the hit is not measured again: it is gone.
-                floor = self._swallow(data, kinds, done)
-                self._skip(data, done, floor)
-                done = floor
-        out.append(self._pass(data, done, size))
-        self._context = data[-KEPT:]
-        return "".join(out)
+            last = max(end, position + 1)
+            first = index
+            while index < len(hits) and hits[index][0] <= last:
+                index += 1
+            here = hits[first:index]
+            if index == len(hits) and not complete:
+                # The scan stopped inside: this stretch has hits that are not known yet.
+                here = self._scan(data, position, last, None)
+            yield start, end, forced, [number for _, number in here if number in self._measures]
 
-    def _measure(self, data: bytes, start: int, end: int, numbers: set[int]) -> list[Hit]:
+    def _withhold(self, size: int) -> str:
+        self._withheld = size
+        self._spent += RESCAN_EFFORT
+        number = self._counts[WITHHELD] = self._counts.get(WITHHELD, 0) + 1
+        self.findings.append(
+            Finding(WITHHELD, 1, "limit", "WITHHELD", Severity.LOW, self._passed, self._passed)
+        )
+        return f"[WITHHELD_{number}]"
+
+    def _measure(self, data: bytes, start: int, end: int, numbers: AbstractSet[int]) -> list[Hit]:
         base = max(0, start - CONTEXT - 8)
         left = stretch.aligned(data, max(0, start - CONTEXT)) - base
         # RE2 lets assertions see past an end position, so the window is cut out.
@@ -163,10 +222,12 @@ class Redaction:
         for number in numbers:
             for measure in self._measures.get(number, ()):
                 group, check = measure.group, measure.check
+                self._spent += 4
                 for match in measure.pattern.finditer(window, left if measure.rule.context else inside):
                     first, last = match.span(group)
                     if first + base < start or (first == last and measure.until is None):
                         continue
+                    self._spent += 8 + (last - first) * measure.effort // 8
                     if check is None:
                         hits.append(Hit(first + base, last + base, measure.rule.type, measure))
                     else:
@@ -208,8 +269,18 @@ class Redaction:
 
     def _swallow(self, data: bytes, kinds: bytes, begin: int) -> int:
         """Return where the open value ends, and close it; the end of `data` when it goes on."""
+        if self._withheld:
+            taken = min(self._withheld, len(data) - begin)
+            self._withheld -= taken
+            self._in_word = self._withheld == 0
+            begin += taken
+        if self._withheld:
+            return begin
         if self._in_word:
             gap = kinds.find(b" ", begin)
+            # Where a value may go on behind a space, what follows is withheld too.
+            while gap > 0 and data[gap] == stretch.SPACE and kinds[gap - 1] in stretch.MAY_JOIN:
+                gap = kinds.find(b" ", gap + 1)
             if gap < 0:
                 return len(data)
             self._in_word = False
@@ -229,14 +300,30 @@ class Redaction:
         return limit
 
 
+def _stretch_around(data: bytes, kinds: bytes, position: int, floor: int) -> tuple[int, int, bool]:
+    """Return the stretch that holds `position`, and whether it was cut because it is too long."""
+    start = stretch.start_of(data, kinds, position, floor)
+    end = stretch.end_of(data, kinds, position, min(len(data), position + stretch.LONGEST + 2))
+    while end - start > stretch.LONGEST:
+        cut = stretch.aligned(data, start + stretch.LONGEST)
+        if position < cut:
+            return start, cut, True
+        start = cut
+    return start, end, False
+
+
 def _apart(hits: list[Hit]) -> list[Hit]:
     """Where hits overlap keep the longest, then the first rule's; after one without an end none counts."""
     hits.sort(key=lambda hit: (hit.start - hit.end, hit.measure.order, hit.start))
     kept: list[Hit] = []
+    starts: list[int] = []
     for hit in hits:
-        if all(hit.end <= other.start or hit.start >= other.end for other in kept):
-            kept.append(hit)
-    kept.sort(key=lambda hit: hit.start)
+        # Those that are kept lie apart, so only the two neighbours can overlap.
+        at = bisect_left(starts, hit.start)
+        if (at < len(kept) and kept[at].start < hit.end) or (at and kept[at - 1].end > hit.start):
+            continue
+        kept.insert(at, hit)
+        starts.insert(at, hit.start)
     for position, hit in enumerate(kept):
         if hit.measure.until:
             return kept[: position + 1]

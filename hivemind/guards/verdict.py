@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class TooDense(Exception):
+    """Judging the text would take more work than its length allows."""
+
+
 class Severity(StrEnum):
     """How bad one hit is by itself."""
 
@@ -24,7 +28,7 @@ class Finding:
     """The rule's id; stable, goes into audit."""
     version: int
     category: str
-    """`injection`, `pii`, `secret` or `leak`."""
+    """`injection`, `pii`, `secret`, `leak`, or `limit` for what was withheld unread."""
     type: str
     """What was found: `EMAIL`, `PRIVATE_IP`, `override`."""
     severity: Severity
