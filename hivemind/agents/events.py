@@ -103,8 +103,10 @@ class EventLog:
         """Add an event and wake those who wait for it; after the last one, do nothing."""
         if not self.ended:
             self.events.append(event)
-            self._changed.unpark_all()
-            if isinstance(event, LAST):
+            # Asked first: waking nobody costs as much as appending.
+            if self._changed:
+                self._changed.unpark_all()
+            if self._over and isinstance(event, LAST):
                 self._over.unpark_all()
 
     async def first(self) -> Event:

@@ -272,10 +272,11 @@ async def _stream(resources: Resources, turn: Turn, events: EventLog) -> None:
     window = resources.guards.window()
     async with aclosing(resources.calls.stream(turn.request)) as stream:
         async for group in stream:
+            # What arrived together goes on together: one look of the guards and one event for all of it.
+            if text := "".join([event.text for event in group if isinstance(event, TextDelta)]):
+                _release(turn, events, window.push(text))
             for event in group:
-                if isinstance(event, TextDelta):
-                    _release(turn, events, window.push(event.text))
-                elif isinstance(event, ProviderUsage):
+                if isinstance(event, ProviderUsage):
                     turn.usage = event
                 elif isinstance(event, ToolCall):
                     raise ProviderError(f"The model called {event.name}, which it was not offered")

@@ -40,7 +40,7 @@ class Pump:
         self._stream, self._receive, self._send = stream, receive, send
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
-        self._ended = False
+        self._ended = trio.Event()
         self._started = False
         self._arrived = trio.Event()
         self._taken = trio.Event()
@@ -73,13 +73,13 @@ class Pump:
                 while self._waiting_bytes > MAX_WAITING_BYTES:
                     self._taken = trio.Event()
                     await self._taken.wait()
-        self._ended = True
+        self._ended.set()
         self._arrived.set()
 
     async def _push(self) -> None:
         while True:
             if not self._waiting:
-                if self._ended:
+                if self._ended.is_set():
                     break
                 self._arrived = trio.Event()
                 with trio.move_on_after(HEARTBEAT_SECONDS) as quiet:
@@ -89,8 +89,9 @@ class Pump:
                 continue
             pieces = self._take()
             await self._out(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-            if len(self._waiting) > 1 and not self._ended:
-                await trio.sleep(JOIN_SECONDS)
+            if len(self._waiting) > 1 and not self._ended.is_set():
+                with trio.move_on_after(JOIN_SECONDS):
+                    await self._ended.wait()
         if not self._started:
             await self._start()
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
