@@ -140,7 +140,7 @@ class Redaction:
                 short = self._spent - self._free_effort - (self._offset + start - begin) // BYTES_PER_EFFORT
                 if short > 0:
                     out += (self._pass(data, done, start), self._withhold(max(REGION, short * BYTES_PER_EFFORT)))
-                    done = start
+                    seen = done = start
                     break
                 floor = end
                 seen = max(seen, end)
@@ -155,6 +155,7 @@ class Redaction:
                         self._in_word = True
                 if self.open:
                     # What a swallowed stretch held after the hit is not measured again: it is gone.
+                    seen = done
                     break
         if self.open:
             kinds = kinds or data.translate(stretch.CLASSES)
