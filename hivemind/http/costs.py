@@ -1,0 +1,77 @@
+"""`GET /api/v1/costs`: what was spent, by whatever the question groups it by."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
+
+from quart import Blueprint, Response, request
+
+from hivemind.budgets.costs import GROUPS, costs
+from hivemind.budgets.forecast import starts_at
+from hivemind.errors import InvalidRequest
+from hivemind.http import paging
+from hivemind.http.access import Access
+from hivemind.http.bodies import answer
+from hivemind.persistence import Database
+
+DEFAULT_DAYS = 30
+
+
+def routes(database: Database, access: Access) -> Blueprint:
+    """The routes as Quart takes them."""
+    blueprint = Blueprint("costs", __name__)
+
+    @blueprint.get("/api/v1/costs")
+    @access.requires("viewer")
+    async def read_costs() -> Response:
+        groups = groups_of(request.args.get("group_by", ""))
+        page = paging.asked(request.args, *(str for _ in groups))
+        since, until = span_of(request.args, datetime.now(UTC))
+        rows = await costs(database, groups, since, until, page.after, page.fetch)
+        body = page.reply(rows, lambda row: tuple(row[group] or "" for group in groups), dict)
+        return answer({**body, "since": since, "until": until})
+
+    return blueprint
+
+
+def groups_of(text: str) -> list[str]:
+    """The groups that are named, in their order.
+
+    Raises:
+        InvalidRequest: one of them is not known, or named twice.
+    """
+    groups = [group.strip() for group in text.split(",")] if text else []
+    for group in groups:
+        if group not in GROUPS:
+            close = get_close_matches(group, GROUPS, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"group by any of {', '.join(GROUPS)}"
+            raise InvalidRequest(f"Costs cannot be grouped by {group[:80]!r}", remedy=hint)
+    if len(set(groups)) < len(groups):
+        raise InvalidRequest("group_by names a group twice")
+    return groups
+
+
+def span_of(arguments: Mapping[str, str], now: datetime) -> tuple[datetime, datetime]:
+    """From `since` to before `until`: by default the last 30 days, up to now.
+
+    Raises:
+        InvalidRequest: one of them is no date and no time.
+    """
+    until = _moment(arguments, "until") or now + timedelta(seconds=1)
+    since = _moment(arguments, "since") or until - timedelta(days=DEFAULT_DAYS)
+    return since, until
+
+
+def _moment(arguments: Mapping[str, str], name: str) -> datetime | None:
+    text = arguments.get(name)
+    if not text:
+        return None
+    try:
+        if len(text) == len("2026-01-31"):
+            return starts_at(date.fromisoformat(text))
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(
+            f"{name} is not a date or a time", remedy="write it as 2026-01-31 or 2026-01-31T12:00:00Z"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
