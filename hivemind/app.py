@@ -17,9 +17,12 @@ from hivemind.errors import HivemindError
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import routes
+from hivemind.http.callers import Callers, networks
 from hivemind.http.chat import Chat
 from hivemind.http.edge import Drain, Edge
-from hivemind.http.limits import Limiter, networks
+from hivemind.http.limits import Limiter
+from hivemind.http.recount import recount
+from hivemind.http.tokens import Tokens
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
 from hivemind.providers import Calls, LocalModel, choose, connect, local_installed, ping_at_start
@@ -126,12 +129,17 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         )
         system = ActorSystem(policies=policies)
         await stack.enter_async_context(system)
-        limiter = Limiter(settings.limits, keys.signing_key)
-        chat = Chat(system, profiles, limiter, keys.signing_key, networks(settings.server.trusted_proxies))
+        limiter = Limiter(settings.limits)
+        await recount(database, limiter)
+        callers = Callers(keys.signing_key, networks(settings.server.trusted_proxies))
+        tokens = Tokens(keys.signing_keys, settings.limits.conversation_token_seconds)
+        chat = Chat(system, profiles, limiter, callers, tokens)
         lane = routes.lane(
             chat,
             system,
             health,
+            database,
+            guards,
             admin_api_key=keys.admin_api_key,
             max_body_bytes=settings.server.max_body_bytes,
         )

@@ -23,10 +23,14 @@ _KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Both keys of an installation, whole and private; `made` names the files this start created."""
+    """The keys of an installation, whole and private; `made` names the files this start created.
+
+    `signing_keys` are all that are accepted: the one that signs first, then the former ones.
+    """
 
     admin_api_key: str = field(repr=False)
     signing_key: bytes = field(repr=False)
+    signing_keys: tuple[bytes, ...] = field(repr=False)
     made: tuple[Path, ...]
 
 
@@ -52,7 +56,8 @@ def ensure(folder: Path) -> Keys:
             f"the secrets folder {folder} cannot be used: {error.strerror}",
             remedy="let this user write there, or set HIVEMIND_DATA_SECRETS_FOLDER",
         ) from error
-    return Keys(read_admin_api_key(folder), read_signing_key(folder), made)
+    signing_keys = read_signing_keys(folder)
+    return Keys(read_admin_api_key(folder), signing_keys[0], signing_keys, made)
 
 
 def read_admin_api_key(folder: Path) -> str:
@@ -64,9 +69,18 @@ def read_admin_api_key(folder: Path) -> str:
     return text
 
 
+def read_signing_keys(folder: Path) -> tuple[bytes, ...]:
+    """The key behind conversation tokens, then every `signing_key.*` that is accepted until it is removed."""
+    former = sorted(folder.glob(f"{SIGNING_KEY}.*"))
+    return (read_signing_key(folder), *(_read_signing_key(path) for path in former))
+
+
 def read_signing_key(folder: Path) -> bytes:
-    """The key behind conversation tokens and hashed addresses."""
-    path = folder / SIGNING_KEY
+    """The key that signs."""
+    return _read_signing_key(folder / SIGNING_KEY)
+
+
+def _read_signing_key(path: Path) -> bytes:
     try:
         key = bytes.fromhex(_read(path))
     except ValueError as error:

@@ -100,7 +100,14 @@ class LimitSettings(Section):
 
     per_ip_per_minute: int = Field(20, gt=0, description="messages a minute from one address")
     per_conversation_per_minute: int = Field(20, gt=0, description="messages a minute in one conversation")
+    per_profile_per_minute: int = Field(
+        300, gt=0, description="messages a minute to one profile that has no limit of its own"
+    )
     global_per_minute: int = Field(600, gt=0, description="messages a minute over all callers")
+    global_per_day: int = Field(50_000, gt=0, description="messages in 24 hours over all callers")
+    conversation_token_seconds: Positive = Field(
+        2_592_000, description="how long the token of a conversation is good for; each reply brings a new one"
+    )
 
 
 class BudgetSettings(Section):

@@ -1,13 +1,10 @@
 """Public chat: one message in by JSON, SSE or WebSocket, and the events of its turn out.
 
 Handlers turn requests into messages to agents and events into bytes; what a turn does is the agents'
-business. The token of a conversation is a keyed hash of its id: unguessable, and nothing to store.
+business.
 """
 
-import hashlib
-import hmac
-from base64 import urlsafe_b64encode
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -33,14 +30,15 @@ from hivemind.agents import (
     follow,
 )
 from hivemind.agents import Reply as AgentReply
-from hivemind.errors import HivemindError, InputTooLong, InvalidRequest, NotFound, NotPermitted
+from hivemind.errors import HivemindError, InputTooLong, InvalidRequest, NotFound
 from hivemind.http import bodies, problems
+from hivemind.http.callers import Callers
 from hivemind.http.lane import EventStream, Reply, Request, Route, SocketRoute, WebSocket
-from hivemind.http.limits import Limiter, Network, client_address
+from hivemind.http.limits import Limiter
 from hivemind.http.request import event
+from hivemind.http.tokens import Tokens
 
 PATH = "/api/v1/public/agents/chat/{slug}"
-_TOKEN_BYTES = 24
 Key = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -115,14 +113,14 @@ class Chat:
         system: ActorSystem,
         profiles: Profiles,
         limiter: Limiter,
-        signing_key: bytes,
-        trusted_proxies: Sequence[Network],
+        callers: Callers,
+        tokens: Tokens,
     ) -> None:
         self._system = system
         self._profiles = profiles
         self._limiter = limiter
-        self._signing_key = signing_key
-        self._trusted_proxies = trusted_proxies
+        self._callers = callers
+        self._tokens = tokens
 
     def routes(self) -> tuple[Route | SocketRoute, ...]:
         """What the lane serves."""
@@ -152,11 +150,6 @@ class Chat:
         await self._profile(request)
         await _Dialogue(self, request, socket).run()
 
-    def token(self, conversation_id: UUID) -> str:
-        """What proves that a conversation is the bearer's."""
-        digest = hmac.digest(self._signing_key, b"conversation:" + conversation_id.bytes, hashlib.sha256)
-        return urlsafe_b64encode(digest[:_TOKEN_BYTES]).decode()
-
     # -- from requests to messages
 
     async def _profile(self, request: Request) -> Profile:
@@ -168,20 +161,16 @@ class Chat:
 
     async def begin(self, request: Request, body: MessageBody) -> _Following:
         """Let a message in: limits, profile, length, token."""
-        address = client_address(request.peer, request.header(b"x-forwarded-for"), self._trusted_proxies)
-        conversation = str(body.conversation_id) if body.conversation_id else None
-        self._limiter.admit(address, conversation, trio.current_time())
-        profile = await self._profile(request)
+        caller, profile = await self._count(request, body.conversation_id)
         if len(body.message) > profile.max_input_chars:
             raise InputTooLong(
                 f"The message has {len(body.message)} characters; this agent takes {profile.max_input_chars}"
             )
-        caller = self._limiter.address_hash(address).hex()
         opens = body.conversation_id is None
         if body.conversation_id is None:
             agent_id, scope = uuid7(), f"{profile.id}:{caller}"
         else:
-            self._check_token(body.conversation_id, body.conversation_token)
+            self._tokens.check(body.conversation_id, body.conversation_token)
             agent_id, scope = body.conversation_id, str(body.conversation_id)
         # A key of our own where the client gives none: a message whose agent fails before it is accepted
         # can then be sent again without being answered twice.
@@ -191,21 +180,28 @@ class Chat:
 
     async def take_up(self, request: Request, body: ResumeBody) -> _Following:
         """Let a listener in again."""
-        address = client_address(request.peer, request.header(b"x-forwarded-for"), self._trusted_proxies)
-        self._limiter.admit(address, str(body.conversation_id), trio.current_time())
-        profile = await self._profile(request)
-        self._check_token(body.conversation_id, body.conversation_token)
+        _, profile = await self._count(request, body.conversation_id)
+        self._tokens.check(body.conversation_id, body.conversation_token)
         after = (body.epoch, body.seq) if body.epoch >= 0 else _place(request.header(b"last-event-id"))
         stop = profile.when_client_leaves == "stop"
         return _Following(body.conversation_id, Attach(body.turn_id), after, stop)
 
-    def _check_token(self, conversation_id: UUID, token: str | None) -> None:
-        expected = self.token(conversation_id).encode()
-        if token is None or not hmac.compare_digest(expected, token.encode("utf-8", "surrogatepass")):
-            raise NotPermitted(
-                "The conversation token does not belong to this conversation",
-                remedy="send the conversation_token that came with the first reply",
-            )
+    async def _count(self, request: Request, conversation_id: UUID | None) -> tuple[str, Profile]:
+        """Count the request in the limits; who asks, and whom."""
+        caller = self._callers.of(request.peer, request.header(b"x-forwarded-for"))
+        try:
+            profile = await self._profile(request)
+        except NotFound:
+            self._limiter.admit(caller, trio.current_time(), conversation_id=conversation_id)
+            raise
+        self._limiter.admit(
+            caller,
+            trio.current_time(),
+            conversation_id=conversation_id,
+            profile_id=profile.id,
+            per_profile=profile.max_messages_per_minute,
+        )
+        return caller, profile
 
     def agent(self, agent_id: UUID) -> Address:
         """Where a conversation's agent lives."""
@@ -268,14 +264,14 @@ class Chat:
         return {
             "turn_id": str(accepted.turn_id),
             "conversation_id": str(accepted.conversation_id),
-            "conversation_token": self.token(accepted.conversation_id),
+            "conversation_token": self._tokens.issue(accepted.conversation_id),
         }
 
     def _reply(self, reply: AgentReply) -> dict[str, Any]:
         return {
             "reply": reply.text,
             "conversation_id": str(reply.conversation_id),
-            "conversation_token": self.token(reply.conversation_id),
+            "conversation_token": self._tokens.issue(reply.conversation_id),
             "turn_id": str(reply.turn_id),
             "usage": {
                 "input_tokens": reply.usage.input_tokens,

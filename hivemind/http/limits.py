@@ -1,173 +1,177 @@
-"""How often callers may ask: the rate decision, its bounded table, and whose request it is.
+"""How often callers may ask: exact windows, kept in memory and decided without waiting.
 
-Addresses are kept only as keyed hashes. The time is passed in; what to do with a refusal is the table of
-`problems.py`.
+One process has one limiter and asks it from one loop, so no two requests can take the same place. The time is
+passed in. What counted before this process began is brought in by `recount`; until then everything is
+refused. What to do with a refusal is the table of `problems.py`.
 """
 
-import hashlib
-import ipaddress
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from uuid import UUID
 
-from hivemind.errors import Overloaded, RateLimited
+from hivemind.errors import LimitsUnknown, Overloaded, RateLimited
 from hivemind.settings import LimitSettings
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
+MINUTE_SECONDS = 60.0
+DAY_SECONDS = 86_400.0
 MAX_KEYS = 100_000
-
-_V6_SITE_BITS = 64
-_HASH_BYTES = 16
+# Sums of times are off by their last bits, which must not refuse who waited as told.
+_INSTANT_SECONDS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """`burst` requests at once, and one more every `interval_seconds`."""
+class Counted:
+    """A message that counted before this process began."""
 
-    interval_seconds: float
-    burst: int
-
-    @classmethod
-    def per_minute(cls, count: int) -> "Rate":
-        """A minute's worth at once, then evenly."""
-        return cls(60 / count, count)
-
-
-def decide(due_at: float, now: float, rate: Rate) -> tuple[float, float]:
-    """The generic cell rate algorithm: the key's next due time, and how long to wait (0: admitted).
-
-    `due_at` is when the key would be unused again; a refusal leaves it as it is.
-    """
-    next_due_at = max(due_at, now) + rate.interval_seconds
-    wait_seconds = next_due_at - now - rate.interval_seconds * rate.burst
-    # Sums of intervals are off by their last bits, which must not refuse the last of a burst.
-    return (next_due_at, 0.0) if wait_seconds <= rate.interval_seconds * 1e-3 else (due_at, wait_seconds)
+    age_seconds: float
+    caller: str | None
+    profile_id: UUID | None
+    conversation_id: UUID | None
 
 
 class Table:
-    """Due times by key, never more than `max_keys`: a full table refuses keys that it does not know.
+    """When each key was used in the last minute, for at most `max_keys` keys: a full table refuses new ones.
 
     Keys are in the order of their last use, so that those that mean nothing any more are found in front.
     """
 
-    def __init__(self, rate: Rate, max_keys: int = MAX_KEYS) -> None:
-        self.rate = rate
+    def __init__(self, limit: int, max_keys: int = MAX_KEYS) -> None:
+        self.limit = limit
         self._max_keys = max_keys
-        self._due_at: OrderedDict[bytes, float] = OrderedDict()
+        self._used_at: OrderedDict[Hashable, deque[float]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._due_at)
+        return len(self._used_at)
 
-    def look(self, key: bytes, now: float) -> tuple[float, float]:
-        """Decide on one request of a key; nothing is booked."""
-        due_at = self._due_at.get(key)
-        if due_at is None:
+    def wait_seconds(self, key: Hashable, now: float, limit: int | None = None) -> float:
+        """How long until the key may be used once more (0: now); nothing is booked."""
+        used_at = self._used_at.get(key)
+        if used_at is None:
             self._forget(now)
-            if len(self._due_at) >= self._max_keys:
-                raise Overloaded(retry_after_seconds=self.rate.interval_seconds * self.rate.burst)
-            due_at = now
-        return decide(due_at, now, self.rate)
+            if len(self._used_at) >= self._max_keys:
+                raise Overloaded(retry_after_seconds=MINUTE_SECONDS)
+            return 0.0
+        old = now - MINUTE_SECONDS + _INSTANT_SECONDS
+        while used_at and used_at[0] <= old:
+            used_at.popleft()
+        allowed = self.limit if limit is None else limit
+        return 0.0 if len(used_at) < allowed else used_at[-allowed] + MINUTE_SECONDS - now
 
-    def book(self, key: bytes, due_at: float) -> None:
-        """Note what was decided."""
-        self._due_at[key] = due_at
-        self._due_at.move_to_end(key)
+    def book(self, key: Hashable, now: float) -> None:
+        """Count one use."""
+        used_at = self._used_at.get(key)
+        if used_at is None:
+            used_at = self._used_at[key] = deque()
+        else:
+            self._used_at.move_to_end(key)
+        used_at.append(now)
 
     def _forget(self, now: float) -> None:
-        while self._due_at:
-            key, due_at = self._due_at.popitem(last=False)
-            if due_at > now:
-                self._due_at[key] = due_at
-                self._due_at.move_to_end(key, last=False)
+        old = now - MINUTE_SECONDS
+        while self._used_at:
+            key, used_at = next(iter(self._used_at.items()))
+            if used_at and used_at[-1] > old:
                 break
+            del self._used_at[key]
+
+
+class Day:
+    """How much was used in the last 24 hours, by the minute: a minute counts until all of it is a day old."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._minutes: deque[tuple[float, int]] = deque()
+        self._count = 0
+
+    def wait_seconds(self, now: float) -> float:
+        """How long until one more fits (0: now); nothing is booked."""
+        while self._minutes and self._minutes[0][0] <= now + _INSTANT_SECONDS:
+            self._count -= self._minutes.popleft()[1]
+        too_many = self._count - self.limit + 1
+        if too_many <= 0:
+            return 0.0
+        for until, count in self._minutes:
+            too_many -= count
+            if too_many <= 0:
+                return until - now
+        raise AssertionError("the minutes do not add up to their count")
+
+    def book(self, now: float, count: int = 1) -> None:
+        """Count uses of this moment; moments come in their order."""
+        self._count += count
+        if self._minutes:
+            until, before = self._minutes[-1]
+            if now + DAY_SECONDS < until:
+                self._minutes[-1] = (until, before + count)
+                return
+        self._minutes.append((now + MINUTE_SECONDS + DAY_SECONDS, count))
 
 
 class Limiter:
-    """A request counts in every limit or in none: one that is refused uses up nothing."""
+    """A message counts in every limit or in none: one that is refused uses up nothing."""
 
-    def __init__(self, settings: LimitSettings, hash_key: bytes, *, max_keys: int = MAX_KEYS) -> None:
-        self._hash_key = hash_key
-        self._addresses = Table(Rate.per_minute(settings.per_ip_per_minute), max_keys)
-        self._conversations = Table(Rate.per_minute(settings.per_conversation_per_minute), max_keys)
-        self._everybody = Table(Rate.per_minute(settings.global_per_minute), 1)
+    def __init__(self, settings: LimitSettings, *, max_keys: int = MAX_KEYS) -> None:
+        self._callers = Table(settings.per_ip_per_minute, max_keys)
+        self._conversations = Table(settings.per_conversation_per_minute, max_keys)
+        self._profiles = Table(settings.per_profile_per_minute, max_keys)
+        self._everybody = Table(settings.global_per_minute, 1)
+        self._day = Day(settings.global_per_day)
+        self._known = False
 
-    def admit(self, address: str, conversation: str | None, now: float) -> None:
-        """Count a message, or raise `RateLimited` with the time after which it would be admitted."""
-        asked = [(self._addresses, self.address_hash(address), "from this address")]
-        if conversation is not None:
-            asked.append((self._conversations, self._hash(conversation), "in this conversation"))
-        asked.append((self._everybody, b"", "to this server"))
-        booked: list[tuple[Table, bytes, float]] = []
-        longest_seconds, whose = 0.0, ""
-        for table, key, where in asked:
-            due_at, wait_seconds = table.look(key, now)
-            booked.append((table, key, due_at))
+    def begin(self, minute: Iterable[Counted], day: Iterable[tuple[int, int]], now: float) -> None:
+        """Count what counted before, and let messages in from now on.
+
+        `minute` holds the messages of the last minute, `day` (minutes ago, how many) of the last 24 hours,
+        both from the oldest to the newest.
+        """
+        for counted in minute:
+            at = now - counted.age_seconds
+            if counted.caller is not None:
+                self._callers.book(counted.caller, at)
+            if counted.profile_id is not None:
+                self._profiles.book(counted.profile_id, at)
+            if counted.conversation_id is not None:
+                self._conversations.book(counted.conversation_id, at)
+            self._everybody.book("", at)
+        for minutes_ago, count in day:
+            self._day.book(now - (minutes_ago + 1) * MINUTE_SECONDS, count)
+        self._known = True
+
+    def admit(
+        self,
+        caller: str,
+        now: float,
+        *,
+        conversation_id: UUID | None = None,
+        profile_id: UUID | None = None,
+        per_profile: int | None = None,
+    ) -> None:
+        """Count a message, or refuse it; `per_profile` is the profile's own limit where it has one.
+
+        Raises:
+            RateLimited: with the time after which the message would be admitted.
+            LimitsUnknown: `begin` has not been called.
+        """
+        if not self._known:
+            raise LimitsUnknown(retry_after_seconds=1)
+        asked: list[tuple[Table, Hashable, int | None, str]] = [
+            (self._callers, caller, None, "from this address"),
+            (self._everybody, "", None, "to this server"),
+        ]
+        if profile_id is not None:
+            asked.append((self._profiles, profile_id, per_profile, "to this agent"))
+        if conversation_id is not None:
+            asked.append((self._conversations, conversation_id, None, "in this conversation"))
+        longest_seconds, whose = self._day.wait_seconds(now), "to this server today"
+        for table, key, limit, where in asked:
+            wait_seconds = table.wait_seconds(key, now, limit)
             if wait_seconds > longest_seconds:
                 longest_seconds, whose = wait_seconds, where
         if longest_seconds:
             raise RateLimited(
                 f"Too many messages {whose}: try again later", retry_after_seconds=longest_seconds
             )
-        for table, key, due_at in booked:
-            table.book(key, due_at)
-
-    def address_hash(self, address: str) -> bytes:
-        """What stands for a caller's address: the same for one IPv6 site, and no way back."""
-        return self._hash(site(address))
-
-    def _hash(self, text: str) -> bytes:
-        return hashlib.blake2b(text.encode(), key=self._hash_key, digest_size=_HASH_BYTES).digest()
-
-
-def networks(cidrs: Iterable[str]) -> tuple[Network, ...]:
-    """The networks that settings name."""
-    return tuple(ipaddress.ip_network(cidr, strict=False) for cidr in cidrs)
-
-
-def client_address(peer: str, forwarded_for: str | None, trusted: Sequence[Network]) -> str:
-    """The nearest address that no trusted proxy vouches for.
-
-    `X-Forwarded-For` is read from the right, each entry believed only when the one after it is trusted: what
-    a client writes there itself is on the left and is never reached.
-    """
-    nearest = parse_address(peer)
-    if nearest is None or not trusted or not forwarded_for:
-        return str(nearest) if nearest is not None else peer
-    for hop in reversed(forwarded_for.split(",")):
-        if not _in_any(nearest, trusted):
-            break
-        address = parse_address(hop)
-        if address is None:
-            break
-        nearest = address
-    return str(nearest)
-
-
-def parse_address(text: str) -> Address | None:
-    """An address as peers and proxies write it: with a port, in brackets, IPv4 inside of IPv6."""
-    text = text.strip()
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
-
-
-def site(address: str) -> str:
-    """An IPv4 address, or the /64 that one IPv6 customer has at the least."""
-    parsed = parse_address(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((parsed, _V6_SITE_BITS), strict=False))
-    return str(parsed) if parsed is not None else address
-
-
-def _in_any(address: Address, trusted: Sequence[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in trusted)
+        for table, key, _, _ in asked:
+            table.book(key, now)
+        self._day.book(now)

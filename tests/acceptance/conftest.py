@@ -246,7 +246,14 @@ def running_server(folders):
             "data": folders,
             "database": {"url": database_url},
             "limits": dict.fromkeys(
-                ("per_ip_per_minute", "per_conversation_per_minute", "global_per_minute"), 100000
+                (
+                    "per_ip_per_minute",
+                    "per_conversation_per_minute",
+                    "per_profile_per_minute",
+                    "global_per_minute",
+                    "global_per_day",
+                ),
+                100000,
             ),
             "budgets": {"prices": {"fake": (1_000_000, 2_000_000)}},
         }

@@ -31,7 +31,7 @@ def test_who_asks_too_often_waits(with_site, name):
             await site.say("hi")
         response = await site.post("hi")
         error = await refused(response, 429, "rate_limited")
-        assert 0 < int(response.headers["retry-after"]) <= 20
+        assert 0 < int(response.headers["retry-after"]) <= 60
         assert error["retry_after_seconds"] == int(response.headers["retry-after"])
         assert len(site.model.requests) == 3
 

@@ -1,138 +1,178 @@
-"""How often callers may ask, and who they are."""
+"""How often callers may ask: exact in every window, and the same after a restart."""
+
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hivemind.errors import Overloaded, RateLimited
-from hivemind.http.limits import Limiter, Rate, Table, client_address, decide, networks, site
+from hivemind.errors import LimitsUnknown, Overloaded, RateLimited
+from hivemind.http.limits import DAY_SECONDS, MINUTE_SECONDS, Counted, Day, Limiter, Table
 from hivemind.settings import LimitSettings
 
-KEY = b"k" * 32
-TRUSTED = networks(["10.0.0.0/8", "fd00::/8"])
+A, B, C = (UUID(int=number) for number in range(3))
+PLENTY = 1000
 
 
-def limiter(ip=3, conversation=100, everybody=1000, **more):
+def unready(ip=PLENTY, conversation=PLENTY, profile=PLENTY, everybody=PLENTY, day=PLENTY, **more):
     settings = LimitSettings(
-        per_ip_per_minute=ip, per_conversation_per_minute=conversation, global_per_minute=everybody
+        per_ip_per_minute=ip,
+        per_conversation_per_minute=conversation,
+        per_profile_per_minute=profile,
+        global_per_minute=everybody,
+        global_per_day=day,
     )
-    return Limiter(settings, KEY, **more)
+    return Limiter(settings, **more)
 
 
-def admitted(limits, address, conversation, now):
+def limiter(**limits):
+    made = unready(**limits)
+    made.begin([], [], 0)
+    return made
+
+
+def admitted(limits, caller, now, **more):
     try:
-        limits.admit(address, conversation, now)
+        limits.admit(caller, now, **more)
     except RateLimited:
         return False
     return True
 
 
+def test_nobody_is_let_in_before_it_is_known_what_counted():
+    limits = unready()
+    with pytest.raises(LimitsUnknown):
+        limits.admit("a", 0)
+    limits.begin([], [], 0)
+    limits.admit("a", 0)
+
+
 def test_a_burst_is_admitted_and_the_next_one_told_when_to_come_back():
     limits = limiter(ip=3)
-    assert [admitted(limits, "192.0.2.1", None, 100.0) for _ in range(4)] == [True, True, True, False]
+    assert [admitted(limits, "a", now) for now in (100, 110, 120, 130)] == [True, True, True, False]
     with pytest.raises(RateLimited) as told:
-        limits.admit("192.0.2.1", None, 100.0)
-    wait = told.value.retry_after_seconds
-    assert wait == pytest.approx(20)
-    assert not admitted(limits, "192.0.2.1", None, 100.0 + wait - 0.1)
-    assert admitted(limits, "192.0.2.1", None, 100.0 + wait)
+        limits.admit("a", 130)
+    assert told.value.retry_after_seconds == 30
+    assert not admitted(limits, "a", 159.9)
+    assert admitted(limits, "a", 160)
+    assert not admitted(limits, "a", 160)
 
 
-@given(st.integers(1, 60), st.lists(st.floats(0, 5), min_size=1, max_size=300))
-def test_no_window_of_a_minute_admits_more_than_two_minutes_worth(count, gaps):
-    rate = Rate.per_minute(count)
-    now, due_at, times = 0.0, 0.0, []
+@given(st.integers(1, 20), st.lists(st.floats(0, 15), min_size=1, max_size=200))
+def test_no_minute_admits_more_than_the_limit_and_none_is_refused_below_it(limit, gaps):
+    table = Table(limit)
+    now, times = 0.0, []
     for gap in gaps:
         now += gap
-        due_at, wait = decide(due_at, now, rate)
+        recent = sum(time > now - MINUTE_SECONDS + 1e-6 for time in times)
+        wait = table.wait_seconds("a", now)
+        assert (wait == 0) == (recent < limit)
         if not wait:
+            table.book("a", now)
             times.append(now)
-    for first in times:
-        assert sum(first <= time < first + 60 for time in times) <= 2 * count
 
 
-@given(st.integers(1, 60), st.floats(0, 1e9))
-def test_whoever_waits_as_told_is_admitted(count, now):
-    rate = Rate.per_minute(count)
-    due_at = 0.0
-    for _ in range(count):
-        due_at, wait = decide(due_at, now, rate)
-        assert wait == 0
-    due_at, wait = decide(due_at, now, rate)
+@given(st.integers(1, 20), st.floats(0, 1e9), st.lists(st.floats(0, 2), min_size=20, max_size=20))
+def test_whoever_waits_as_told_is_admitted(limit, now, gaps):
+    table = Table(limit)
+    for gap in gaps[:limit]:
+        now += gap
+        assert table.wait_seconds("a", now) == 0
+        table.book("a", now)
+    wait = table.wait_seconds("a", now)
     assert wait > 0
-    assert decide(due_at, now + wait, rate)[1] == 0
+    assert table.wait_seconds("a", now + wait) == 0
 
 
-def test_addresses_do_not_share_a_limit_but_a_conversation_and_everybody_do():
-    limits = limiter(ip=1, conversation=2, everybody=3)
-    assert admitted(limits, "192.0.2.1", "a", 0)
-    assert admitted(limits, "192.0.2.2", "a", 0)
-    assert not admitted(limits, "192.0.2.3", "a", 0)
-    assert admitted(limits, "192.0.2.3", "b", 0)
-    assert not admitted(limits, "192.0.2.4", "c", 0)
+def test_addresses_do_not_share_a_limit_but_a_conversation_an_agent_and_everybody_do():
+    limits = limiter(ip=1, conversation=2, profile=3, everybody=4)
+    assert admitted(limits, "1", 0, conversation_id=A, profile_id=A)
+    assert admitted(limits, "2", 0, conversation_id=A, profile_id=A)
+    assert not admitted(limits, "3", 0, conversation_id=A, profile_id=A)
+    assert admitted(limits, "3", 0, conversation_id=B, profile_id=A)
+    assert not admitted(limits, "4", 0, conversation_id=C, profile_id=A)
+    assert admitted(limits, "4", 0, conversation_id=C, profile_id=B)
+    assert not admitted(limits, "5", 0, profile_id=C)
+
+
+def test_an_agent_may_have_a_limit_of_its_own():
+    limits = limiter(profile=2)
+    assert [admitted(limits, "1", 0, profile_id=A, per_profile=3) for _ in range(4)] == [True] * 3 + [False]
+    assert [admitted(limits, "1", 0, profile_id=B, per_profile=1) for _ in range(2)] == [True, False]
+    assert [admitted(limits, "1", 0, profile_id=C) for _ in range(3)] == [True, True, False]
 
 
 def test_a_refused_message_uses_up_nothing():
-    limits = limiter(ip=1, conversation=2)
-    assert admitted(limits, "192.0.2.1", "a", 0)
-    assert not admitted(limits, "192.0.2.1", "a", 0)
-    assert admitted(limits, "192.0.2.2", "a", 0)
+    limits = limiter(ip=1, conversation=2, day=2)
+    assert admitted(limits, "1", 0, conversation_id=A)
+    assert not admitted(limits, "1", 0, conversation_id=A)
+    assert admitted(limits, "2", 0, conversation_id=A)
 
 
 def test_a_full_table_refuses_new_keys_keeps_known_ones_and_recovers():
-    limits = limiter(ip=60, max_keys=2)
-    limits.admit("192.0.2.1", None, 0)
-    limits.admit("192.0.2.2", None, 0)
+    limits = limiter(max_keys=2)
+    limits.admit("1", 0)
+    limits.admit("2", 0)
     with pytest.raises(Overloaded):
-        limits.admit("192.0.2.3", None, 0)
-    limits.admit("192.0.2.1", None, 0)
-    limits.admit("192.0.2.3", None, 10)
+        limits.admit("3", 0)
+    limits.admit("1", 0)
+    limits.admit("3", MINUTE_SECONDS)
 
 
 def test_keys_that_mean_nothing_any_more_are_forgotten():
-    table = Table(Rate.per_minute(60))
+    table = Table(60)
     for number in range(1000):
-        key = b"%d" % number
-        due_at, _ = table.look(key, float(number))
-        table.book(key, due_at)
-    assert len(table) <= 3
+        assert table.wait_seconds(number, float(number)) == 0
+        table.book(number, float(number))
+    assert len(table) <= MINUTE_SECONDS + 1
 
 
-def test_an_address_is_kept_only_as_a_keyed_hash():
-    assert limiter().address_hash("192.0.2.1") == limiter().address_hash("192.0.2.1")
-    other = Limiter(LimitSettings(), b"another key")
-    assert limiter().address_hash("192.0.2.1") != other.address_hash("192.0.2.1")
+@given(st.integers(1, 30), st.lists(st.floats(0, 20_000), min_size=1, max_size=150))
+def test_no_day_admits_more_than_the_limit_and_nothing_counts_longer_than_a_minute_more(limit, gaps):
+    day = Day(limit)
+    now, times = 0.0, []
+    for gap in gaps:
+        now += gap
+        wait = day.wait_seconds(now)
+        if wait:
+            assert sum(time > now - DAY_SECONDS - MINUTE_SECONDS - 1e-3 for time in times) >= limit
+            assert Day.wait_seconds(day, now + wait) == 0
+            now += wait
+        assert sum(time > now - DAY_SECONDS for time in times) < limit
+        day.book(now)
+        times.append(now)
 
 
-def test_one_ipv6_customer_is_one_caller():
-    assert site("2001:db8::1") == site("2001:db8::ffff") != site("2001:db8:0:1::1")
-    assert site("::ffff:192.0.2.1") == site("192.0.2.1") == "192.0.2.1"
+def test_the_day_is_told_apart():
+    limits = limiter(day=2)
+    assert admitted(limits, "1", 0) and admitted(limits, "2", 0)
+    with pytest.raises(RateLimited, match="today") as told:
+        limits.admit("3", 0)
+    assert told.value.retry_after_seconds == DAY_SECONDS + MINUTE_SECONDS
 
 
-@pytest.mark.parametrize(
-    ("peer", "forwarded", "client"),
-    [
-        ("192.0.2.9", "198.51.100.1", "192.0.2.9"),
-        ("10.0.0.1", None, "10.0.0.1"),
-        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
-        ("10.0.0.1", "203.0.113.66, 198.51.100.1", "198.51.100.1"),
-        ("10.0.0.1", "203.0.113.66, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
-        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
-        ("10.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
-        ("10.0.0.1", "[2001:db8::1]:4711", "2001:db8::1"),
-        ("10.0.0.1", "2001:db8::1", "2001:db8::1"),
-        ("10.0.0.1", "198.51.100.1, rubbish", "10.0.0.1"),
-        ("10.0.0.1", "rubbish, 198.51.100.1", "198.51.100.1"),
-        ("10.0.0.1", "unknown", "10.0.0.1"),
-        ("10.0.0.1", ",,,", "10.0.0.1"),
-        ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
-        ("fd00::1", "2001:db8::7", "2001:db8::7"),
-        ("/run/socket", "198.51.100.1", "/run/socket"),
-    ],
+@given(
+    st.lists(
+        st.tuples(
+            st.floats(0.001, 30), st.sampled_from("12"), st.sampled_from([A, B]), st.sampled_from([A, B])
+        ),
+        max_size=40,
+    ),
+    st.floats(0, 70),
 )
-def test_only_trusted_peers_say_who_the_client_is(peer, forwarded, client):
-    assert client_address(peer, forwarded, TRUSTED) == client
-
-
-def test_without_trusted_networks_nobody_is_believed():
-    assert client_address("10.0.0.1", "198.51.100.1", ()) == "10.0.0.1"
+def test_a_limiter_that_begins_anew_decides_as_the_one_before(messages, pause):
+    limits = {"ip": 4, "conversation": 4, "profile": 6, "everybody": 8}
+    first, second = limiter(**limits), unready(**limits)
+    now, counted = 0.0, []
+    for gap, caller, profile, conversation in messages:
+        now += gap
+        if admitted(first, caller, now, conversation_id=conversation, profile_id=profile):
+            counted.append((now, caller, profile, conversation))
+    now += pause
+    second.begin([Counted(now - at, *who) for at, *who in counted], [], now)
+    for _ in range(10):
+        for caller in "12":
+            for profile in (A, B):
+                asked = {"conversation_id": profile, "profile_id": profile}
+                assert admitted(first, caller, now, **asked) == admitted(second, caller, now, **asked)
+        now += 7
