@@ -17,6 +17,8 @@ from hivemind.guards.verdict import Finding
 SHOWN = 32
 """Rules that are given a span; the score counts all."""
 
+LONGEST_READING = 200
+
 
 class Injection:
     """The rules of the category `injection` and the hints of `normalise`, under one set of triggers."""
@@ -67,6 +69,7 @@ class Injection:
 
     def _finding(self, number: int, text: str, data: bytes, view: View | None) -> Finding:
         rule = self._rules[number]
+        read_as = ""
         match = self._patterns[number].search(data if view is None else view.data)
         if match is None:
             start, end = 0, len(text)
@@ -75,6 +78,7 @@ class Injection:
             end = start + len(data[match.start() : match.end()].decode("utf-8", "replace"))
         else:
             start, end = view.span(text, *match.span())
+            read_as = match.group().decode("utf-8", "replace")[:LONGEST_READING]
         return Finding(
-            rule.id, rule.version, rule.category, rule.type, rule.severity, start, end, rule.weight
+            rule.id, rule.version, rule.category, rule.type, rule.severity, start, end, rule.weight, read_as
         )

@@ -55,7 +55,9 @@ class Matcher:
 def _load(triggers: Sequence[str], folder: Path | None, flags: int) -> hyperscan.Database:
     if folder is None:
         return _compile(triggers, flags)
-    key = hashlib.sha256(repr((version("hyperscan"), os.uname().machine, flags, *triggers)).encode()).hexdigest()
+    key = hashlib.sha256(
+        repr((version("hyperscan"), os.uname().machine, flags, *triggers)).encode()
+    ).hexdigest()
     path = folder / f"guards-{key[:32]}.hsdb"
     with suppress(OSError, *UNUSABLE):
         # Unreadable, damaged or made for another processor: compiling again is always right.

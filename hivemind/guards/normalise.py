@@ -44,7 +44,7 @@ HINTS = {
 }
 
 SHORTEST_BLOB = 16
-BLOBS = bytes(byte if chr(byte).isalnum() and byte < 128 or byte in b"+/_-" else 32 for byte in range(256))
+BLOBS = bytes(byte if (byte < 128 and chr(byte).isalnum()) or byte in b"+/_-" else 32 for byte in range(256))
 HEX = re2.compile(rb"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[ ,:]?){8,}")
 SPACED = re2.compile(rb"(?i)(?:^|[^a-z])((?:[a-z0-9][ ._*-]{1,3}){5,}[a-z0-9])(?:[^a-z]|$)")
 LEET = str.maketrans("0134578@$!|", "oieastbasil")
@@ -230,8 +230,8 @@ def _character(name: str) -> str | None:
     if not name.startswith("#"):
         return entities.html5.get(name + ";")
     try:
-        code = int(name[2:], 16) if name[1:2] in ("x", "X") else int(name[1:])
-        return chr(code)
+        digits = name[2:] if name[1:2] in ("x", "X") else name[1:]
+        return chr(int(digits, 10 if digits == name[1:] else 16))
     except (ValueError, OverflowError):
         return None
 

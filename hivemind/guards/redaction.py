@@ -139,20 +139,15 @@ class Redaction:
             for start, end, forced, numbers in self._stretches(data, kinds, floor, hits, complete=complete):
                 short = self._spent - self._free_effort - (self._offset + start - begin) // BYTES_PER_EFFORT
                 if short > 0:
-                    out += (self._pass(data, done, start), self._withhold(max(REGION, short * BYTES_PER_EFFORT)))
+                    out += (
+                        self._pass(data, done, start),
+                        self._withhold(max(REGION, short * BYTES_PER_EFFORT)),
+                    )
                     seen = done = start
                     break
                 floor = end
                 seen = max(seen, end)
-                self._spent += 5 + len(numbers)
-                for hit in self._measure(data, start, end, frozenset(numbers)):
-                    out += (self._pass(data, done, hit.start), self._replace(data, hit))
-                    done = hit.end
-                    if hit.measure.until:
-                        self._until, self._swallowed = hit.measure, 0
-                        self._spent += RESCAN_EFFORT
-                    elif forced and hit.end == end:
-                        self._in_word = True
+                done = self._replaced(data, start, end, numbers, done, out, forced=forced)
                 if self.open:
                     # What a swallowed stretch held after the hit is not measured again: it is gone.
                     seen = done
@@ -167,6 +162,29 @@ class Redaction:
         self._offset += size - begin
         return "".join(out)
 
+    def _replaced(
+        self,
+        data: bytes,
+        start: int,
+        end: int,
+        numbers: Sequence[int],
+        done: int,
+        out: list[str],
+        *,
+        forced: bool,
+    ) -> int:
+        """Replace in one stretch what its rules find; return how far `out` has come."""
+        self._spent += 5 + len(numbers)
+        for hit in self._measure(data, start, end, frozenset(numbers)):
+            out += (self._pass(data, done, hit.start), self._replace(data, hit))
+            done = hit.end
+            if hit.measure.until:
+                self._until, self._swallowed = hit.measure, 0
+                self._spent += RESCAN_EFFORT
+            elif forced and hit.end == end:
+                self._in_word = True
+        return done
+
     def swallow(self, data: bytes, begin: int) -> int:
         """Remove what belongs to the open value, and return where `data` goes on."""
         end = self._swallow(data, data.translate(stretch.CLASSES), begin)
@@ -176,7 +194,7 @@ class Redaction:
         return end
 
     def _scan(self, data: bytes, seen: int, end: int, most: int | None) -> list[tuple[int, int]]:
-        """Return the hits that end behind `seen`, as the whole text has them: with enough of what is before."""
+        """Return the hits that end behind `seen`, with enough before them to be those of the whole text."""
         left = max(0, seen - KEPT)
         part = data[left:end] if left or end < len(data) else data
         hits = self._matcher.scan(part, seen - left, most)
@@ -185,7 +203,7 @@ class Redaction:
     def _stretches(
         self, data: bytes, kinds: bytes, floor: int, hits: list[tuple[int, int]], *, complete: bool
     ) -> Iterator[tuple[int, int, bool, list[int]]]:
-        """Yield each stretch with hits: where it is, whether it was cut, and the triggers that fired in it."""
+        """Yield each stretch with hits: where it is, whether it was cut, and which triggers fired."""
         index = 0
         while index < len(hits):
             position = hits[index][0] - 1

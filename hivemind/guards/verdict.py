@@ -36,6 +36,8 @@ class Finding:
     end: int
     weight: float = 0.0
     """What the hit adds to the score; 0 for anything but an injection."""
+    reading: str = ""
+    """What the rule matched in a plainer reading of the text; empty where it matched the text itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,45 @@
+"""Why the guards decide as they do, for operators: a text explained, and the rules that there are."""
+
+from dataclasses import asdict
+
+import trio
+from pydantic import BaseModel, ConfigDict, Field
+from quart import Blueprint, Response, request
+
+from hivemind.guards import DEFAULT_THRESHOLD, Guards, explain
+from hivemind.http import bodies, paging
+from hivemind.http.access import Access
+from hivemind.http.bodies import answer
+
+
+class Question(BaseModel):
+    """A text to be explained, and the threshold of the profile that it is meant for."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str
+    threshold: float = Field(default=DEFAULT_THRESHOLD, gt=0, le=1)
+
+
+def routes(guards: Guards, access: Access) -> Blueprint:
+    """The routes as Quart takes them."""
+    blueprint = Blueprint("guards", __name__)
+
+    @blueprint.post("/api/v1/guards/explain")
+    @access.requires("operator")
+    async def explain_text() -> Response:
+        question = bodies.parse(
+            Question, await request.get_data(as_text=False), request.headers.get("Content-Type")
+        )
+        why = await trio.to_thread.run_sync(explain, guards, question.text, question.threshold)
+        return answer(asdict(why))
+
+    @blueprint.get("/api/v1/guards/rules")
+    @access.requires("operator")
+    async def list_rules() -> Response:
+        page = paging.asked(request.args, str)
+        after = page.after[0] if page.after else ""
+        rules = sorted((rule for rule in guards.rules if rule.id > str(after)), key=lambda rule: rule.id)
+        return answer(page.reply(rules[: page.fetch], lambda rule: (rule.id,), asdict))
+
+    return blueprint
