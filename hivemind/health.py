@@ -1,4 +1,7 @@
-"""Whether this server can do its work: database, provider, disk. Read by people, proxies and the watchdog."""
+"""Whether this server can do its work: database, provider, disk, money.
+
+Read by people, proxies and the watchdog.
+"""
 
 import shutil
 from collections.abc import Awaitable, Callable
@@ -8,6 +11,7 @@ from typing import Literal
 
 import trio
 
+from hivemind.budgets import strained
 from hivemind.errors import DatabaseUnavailable, ProviderError
 from hivemind.persistence import Database
 from hivemind.providers import Calls
@@ -65,7 +69,8 @@ class Health:
             nursery.start_soon(ask, "database", self._check_database)
             nursery.start_soon(ask, "provider", self._check_provider)
             nursery.start_soon(ask, "disk", self._check_disk)
-        return Report({name: checks[name] for name in ("database", "provider", "disk")})
+            nursery.start_soon(ask, "budgets", self._check_budgets)
+        return Report({name: checks[name] for name in ("database", "provider", "disk", "budgets")})
 
     async def _check_database(self) -> Check:
         try:
@@ -95,3 +100,14 @@ class Health:
         if free < _LOW_DISK_BYTES:
             return Check("degraded", f"{free // 2**20} MB left at {self._folder}", "make room on this disk")
         return Check("ok")
+
+    async def _check_budgets(self) -> Check:
+        try:
+            caps = await strained(self._database)
+        except DatabaseUnavailable as error:
+            return Check("degraded", "not known while the database does not answer", error.remedy)
+        if not caps:
+            return Check("ok")
+        told = "; ".join(f"{cap.words} is at {cap.share:.0%}" for cap in caps[:3])
+        more = f"; and {len(caps) - 3} more" if len(caps) > 3 else ""
+        return Check("degraded", told + more, "see `hivemind budget`; raise the cap or wait")

@@ -63,6 +63,13 @@ class Cap:
         return used / self.rule.limit_micros if self.rule.limit_micros else float(used > 0)
 
     @property
+    def words(self) -> str:
+        """The cap as people say it; a caller or an agent is not named."""
+        whose = f" {self.name}" if self.name else ""
+        period = "one turn" if self.rule.period == "turn" else f"this {self.rule.period}"
+        return f"the {self.rule.scope} cap{whose} for {period}"
+
+    @property
     def soft_reached(self) -> bool:
         """Whether turns that begin now meet what `on_soft` says."""
         return self.rule.soft_share is not None and self.share >= self.rule.soft_share

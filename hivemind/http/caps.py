@@ -92,7 +92,7 @@ def routes(database: Database, access: Access) -> Blueprint:
     @access.requires("admin")
     async def delete_cap(cap_id: UUID) -> Response:
         await store.delete(database, cap_id)
-        return Response(status=204)
+        return Response(b"", 204)
 
     @blueprint.post("/api/v1/caps/<uuid:cap_id>/acknowledge")
     @access.requires("operator")

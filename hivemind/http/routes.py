@@ -3,17 +3,31 @@
 from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
+from hivemind.guards import Guards
 from hivemind.health import Health
-from hivemind.http import operators, problems
+from hivemind.http import caps, costs, guards, operators, problems
 from hivemind.http.access import Access
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
+from hivemind.persistence import Database
 
 
-def lane(chat: Chat, system: ActorSystem, health: Health, *, admin_api_key: str, max_body_bytes: int) -> Lane:
+def lane(
+    chat: Chat,
+    system: ActorSystem,
+    health: Health,
+    database: Database,
+    checks: Guards,
+    *,
+    admin_api_key: str,
+    max_body_bytes: int,
+) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind")
     access = Access(admin_api_key)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
+    app.register_blueprint(caps.routes(database, access))
+    app.register_blueprint(costs.routes(database, access))
+    app.register_blueprint(guards.routes(checks, access))
     return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)

@@ -1,0 +1,177 @@
+"""Owners see what is spent, limit it, and are asked: over HTTP, with turns that cost money."""
+
+import pytest
+
+CAPS, COSTS = "/api/v1/caps", "/api/v1/costs"
+HELLO = "01980000-0000-7000-8000-000000000001"
+# 11 tokens read at 1 and 7 written at 2 micro-dollars each.
+COST = 25
+ALL = ["day", "profile", "agent", "schedule", "caller", "model"]
+
+
+def keyed(site):
+    return {"X-API-Key": site.admin_key}
+
+
+async def ask(site, method, path, body=None, status=200):
+    response = await site.client.request(method, path, json=body, headers=keyed(site))
+    assert response.status_code == status, response.text
+    return response.json() if response.content else None
+
+
+async def only_cap(site, **fields):
+    """The one cap that is left."""
+    for cap in (await ask(site, "GET", CAPS))["items"]:
+        await ask(site, "DELETE", f"{CAPS}/{cap['id']}", status=204)
+    body = {"scope": "install", "period": "day", "limit_micros": 10**9, **fields}
+    return (await ask(site, "POST", CAPS, body, 201))["cap"]
+
+
+def test_a_cap_is_made_read_changed_and_deleted(with_site):
+    async def test(site):
+        made = await only_cap(site, scope="profile", subject=HELLO, limit_micros=5_000_000, soft_share=0.8)
+        assert made["name"] == "hello"
+        assert made["window"]["spent_micros"] == 0
+        path = f"{CAPS}/{made['id']}"
+        assert (await ask(site, "GET", path))["cap"] == made | {"window": made["window"]}
+        changed = (await ask(site, "PATCH", path, {"on_soft": "ask"}))["cap"]
+        assert (changed["on_soft"], changed["soft_share"], changed["limit_micros"]) == ("ask", 0.8, 5_000_000)
+        changed = (await ask(site, "PATCH", path, {"soft_share": None}))["cap"]
+        assert changed["soft_share"] is None
+        again = {"scope": "profile", "subject": HELLO, "period": "day", "limit_micros": 1}
+        assert (await ask(site, "POST", CAPS, again, 409))["error"]["code"] == "conflict"
+        await ask(site, "DELETE", path, status=204)
+        await ask(site, "GET", path, status=404)
+        await ask(site, "PATCH", path, {"limit_micros": 1}, 404)
+        await ask(site, "DELETE", path, status=404)
+        rows = await site.rows("select action from audit_log where action like 'admin:cap:%%' order by id")
+        verbs = [row["action"].rpartition(":")[2] for row in rows]
+        assert verbs == ["deleted", "created", "changed", "changed", "deleted"]
+
+    with_site(test)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"scope": "install", "subject": HELLO, "period": "day", "limit_micros": 1}, "subject"),
+        ({"scope": "profile", "period": "day", "limit_micros": 1}, "subject"),
+        ({"scope": "profile", "subject": "hello", "period": "day", "limit_micros": 1}, "subject"),
+        ({"scope": "install", "period": "week", "limit_micros": 1}, "period"),
+        ({"scope": "install", "period": "day", "limit_micros": -1}, "limit_micros"),
+        ({"scope": "install", "period": "day", "limit_micros": 1.5}, "limit_micros"),
+        ({"scope": "install", "period": "day", "limit_micros": 2**60}, "limit_micros"),
+        ({"scope": "install", "period": "day", "limit_micros": 1, "soft_share": 1.5}, "soft_share"),
+        ({"scope": "install", "period": "turn", "limit_micros": 1, "soft_share": 0.5}, "soft_share"),
+        ({"scope": "install", "period": "day", "limit_micros": 1, "on_soft": "cry"}, "on_soft"),
+        ({"scope": "install", "period": "day", "limit_micros": 1, "limit": 1}, "limit"),
+    ],
+)
+def test_a_wrong_cap_says_which_field_is_wrong(with_site, body, field):
+    async def test(site):
+        error = (await ask(site, "POST", CAPS, body, 422))["error"]
+        assert error["code"] == "invalid_fields"
+        assert field in [wrong["field"] for wrong in error["fields"]]
+
+    with_site(test)
+
+
+def test_without_a_key_nothing_is_told(with_site):
+    async def test(site):
+        for method, path in (("GET", CAPS), ("POST", CAPS), ("GET", COSTS), ("DELETE", f"{CAPS}/{HELLO}")):
+            response = await site.client.request(method, path, json={})
+            assert response.status_code == 401
+
+    with_site(test)
+
+
+def test_costs_are_summed_by_what_is_asked_and_come_in_pages(with_site):
+    async def test(site):
+        first = await site.say("one")
+        await site.say("two", **{k: first[k] for k in ("conversation_id", "conversation_token")})
+        await site.say("three")
+        (total,) = (await ask(site, "GET", COSTS))["items"]
+        assert (total["cost_micros"], total["calls"], total["turns"]) == (3 * COST, 3, 3)
+        for group in ALL:
+            items = (await ask(site, "GET", f"{COSTS}?group_by={group}"))["items"]
+            assert sum(item["cost_micros"] for item in items) == 3 * COST
+        items = (await ask(site, "GET", f"{COSTS}?group_by=day,model,profile"))["items"]
+        assert [(item["model"], item["profile_slug"]) for item in items] == [("fake", "hello")]
+        whole = (await ask(site, "GET", f"{COSTS}?group_by=agent,model"))["items"]
+        assert len(whole) == 2
+        page = await ask(site, "GET", f"{COSTS}?group_by=agent,model&limit=1")
+        rest = await ask(site, "GET", f"{COSTS}?group_by=agent,model&limit=1&cursor={page['next_cursor']}")
+        assert page["items"] + rest["items"] == whole
+        assert rest["next_cursor"] is None
+        assert (await ask(site, "GET", f"{COSTS}?group_by=model&until=2026-01-01"))["items"] == []
+
+    with_site(test)
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("group_by=modle", "did you mean 'model'?"),
+        ("group_by=colour", "group by any of day, profile, agent, schedule, caller, model"),
+        ("group_by=day,day", None),
+        ("since=yesterday", "write it as 2026-01-31 or 2026-01-31T12:00:00Z"),
+        ("cursor=abc", "send next_cursor as it came, or none"),
+    ],
+)
+def test_a_wrong_question_about_costs_says_what_to_write(with_site, query, said):
+    async def test(site):
+        error = (await ask(site, "GET", f"{COSTS}?{query}", status=400))["error"]
+        assert error["code"] == "invalid_request"
+        assert error.get("remedy") == said
+
+    with_site(test)
+
+
+def test_a_cap_shows_how_it_stands_and_refuses_when_it_is_used_up(with_site):
+    async def test(site):
+        cap = await only_cap(site)
+        await site.say("one")
+        shown = (await ask(site, "GET", f"{CAPS}/{cap['id']}"))["cap"]["window"]
+        assert (shown["spent_micros"], shown["reserved_micros"]) == (COST, 0)
+        await ask(site, "PATCH", f"{CAPS}/{cap['id']}", {"limit_micros": COST})
+        response = await site.post("two")
+        assert response.status_code == 402
+        assert response.json()["error"]["code"] == "budget_exceeded"
+        (row,) = await site.rows("select detail from audit_log where action = 'chat:turn:refused'")
+        assert row["detail"] == {"code": "budget_exceeded", "cap": cap["id"]}
+        window = (await ask(site, "GET", f"{CAPS}/{cap['id']}"))["cap"]["window"]
+        assert window["share"] == 1.0
+        assert window["runs_out_at"] is not None
+        health = (await site.client.get("/api/v1/health")).json()
+        assert health["checks"]["budgets"]["status"] == "degraded"
+        assert "install cap" in health["checks"]["budgets"]["message"]
+
+    with_site(test)
+
+
+def test_past_the_soft_share_a_person_is_asked(with_site):
+    async def test(site):
+        cap = await only_cap(site, limit_micros=10**6, soft_share=0.00001, on_soft="ask")
+        await site.say("one")
+        response = await site.post("two")
+        assert response.status_code == 402
+        assert response.json()["error"]["code"] == "approval_required"
+        await ask(site, "POST", f"{CAPS}/{cap['id']}/acknowledge", {"subject": "*"}, 422)
+        told = await ask(site, "POST", f"{CAPS}/{cap['id']}/acknowledge", {})
+        assert told["cap"]["window"]["acknowledged_until"] == told["cap"]["window"]["ends_at"]
+        await site.say("three")
+
+    with_site(test)
+
+
+def test_past_the_soft_share_the_cheaper_model_of_the_profile_answers(with_site):
+    async def test(site):
+        await only_cap(site, limit_micros=10**6, soft_share=0.00001, on_soft="cheaper")
+        await site.profile("thrifty", model="fake", cheaper_model="small")
+        await site.say("one", slug="thrifty")
+        await site.say("two", slug="thrifty")
+        assert [request["model"] for request in site.model.requests] == ["fake", "small"]
+        items = (await ask(site, "GET", f"{COSTS}?group_by=model"))["items"]
+        assert [(item["model"], item["cost_micros"]) for item in items] == [("fake", COST), ("small", 18)]
+
+    with_site(test, budgets={"prices": {"fake": (1_000_000, 2_000_000), "small": (1_000_000, 1_000_000)}})
