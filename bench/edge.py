@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 CONCURRENCY = (1, 16, 64)
@@ -177,7 +178,7 @@ def bare(server: str) -> None:
         for bound in sockets.insecure_sockets:
             bound.listen(config.backlog)
         ready(port=sockets.insecure_sockets[0].getsockname()[1])
-        await hypercorn_serve(app, config, shutdown_trigger=lambda: trio.lowlevel.wait_readable(0))
+        await hypercorn_serve(app, config, shutdown_trigger=partial(trio.lowlevel.wait_readable, 0))
 
     trio.run(behind_ours if server == "ours" else behind_hypercorn)
 
