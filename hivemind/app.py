@@ -125,6 +125,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             Prices(settings.budgets.prices),
             profiles,
             settings.budgets.lease_seconds,
+            settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
         )
         system = ActorSystem(policies=policies)

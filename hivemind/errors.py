@@ -161,6 +161,12 @@ class GuardRefused(Refused):
     code = "guard_refused"
 
 
+class GuardFailed(GuardRefused):
+    """The text could not be checked, so it was refused: try again later."""
+
+    code = "guard_failed"
+
+
 class BudgetExceeded(Refused):
     """The spending limit does not cover this request."""
 

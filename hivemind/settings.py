@@ -110,6 +110,14 @@ class LimitSettings(Section):
     )
 
 
+class GuardSettings(Section):
+    """How texts are checked."""
+
+    timeout_seconds: Positive = Field(
+        5, description="time for one check of a text; after that the text is refused"
+    )
+
+
 class BudgetSettings(Section):
     """Money."""
 
@@ -136,6 +144,7 @@ class Settings(Section):
     llm: LlmSettings = LlmSettings()
     local_model: LocalModelSettings = LocalModelSettings()
     limits: LimitSettings = LimitSettings()
+    guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
     log: LogSettings = LogSettings()
     supervision: dict[str, dict[str, object]] = Field(

@@ -13,6 +13,7 @@ from hivemind.agents.events import Failed, Reply, Usage
 from hivemind.budgets import refusal
 from hivemind.errors import (
     BudgetExceeded,
+    GuardFailed,
     GuardRefused,
     HivemindError,
     Interrupted,
@@ -31,6 +32,7 @@ _ENDINGS: Mapping[str, type[HivemindError]] = {
     for kind in (
         Interrupted,
         GuardRefused,
+        GuardFailed,
         BudgetExceeded,
         ProviderError,
         ProviderUnavailable,

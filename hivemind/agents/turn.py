@@ -13,7 +13,7 @@ from uuid import UUID
 import trio
 from uuid_utils.compat import uuid7
 
-from hivemind.agents import journal
+from hivemind.agents import gate, journal
 from hivemind.agents.events import Accepted, Delta, EventLog, Failed, Reply, Usage
 from hivemind.agents.journal import Admission, Admitted, TurnState
 from hivemind.agents.messages import UserMessage
@@ -37,8 +37,6 @@ from hivemind.providers import Usage as ProviderUsage
 
 log = logging.getLogger("hivemind.agents")
 
-# Guarding a text of this size takes about a millisecond: longer ones must not hold the loop up.
-_LONG_TEXT_CHARS = 16_384
 _COMMIT_RETRY_SECONDS = 0.5
 # A cautious guess for text without its tokenizer, and the room that the request's frame takes.
 _BYTES_PER_TOKEN = 3
@@ -59,6 +57,7 @@ class Resources:
     prices: Prices
     profiles: Profiles
     lease_seconds: float
+    guard_seconds: float
     context_tokens: int | None = None
 
 
@@ -130,7 +129,7 @@ async def admit(
     profile = message.profile
     resources.calls.check()
     try:
-        text, detail = await _guard_input(resources.guards, profile, message.text)
+        text, detail = await _guard_input(resources, profile, message.text)
         model = profile.model or resources.calls.default_model
         price = resources.prices.of(resources.calls.name, model)
         request = compose(profile, model, history, text, resources.context_tokens)
@@ -209,6 +208,8 @@ async def end(
     detail: dict[str, object] = {"findings": _summary(turn.findings)}
     if error is not None:
         detail["error"] = error.code
+        if isinstance(error, Refused):
+            detail.update(error.detail)
     while True:
         try:
             done = await journal.commit(
@@ -269,18 +270,18 @@ async def _hold_again(resources: Resources, turn: Turn) -> None:
 
 
 async def _stream(resources: Resources, turn: Turn, events: EventLog) -> None:
-    window = resources.guards.window()
+    window, seconds = resources.guards.window(), resources.guard_seconds
     async with aclosing(resources.calls.stream(turn.request)) as stream:
         async for group in stream:
             # What arrived together goes on together: one look of the guards and one event for all of it.
             if text := "".join([event.text for event in group if isinstance(event, TextDelta)]):
-                _release(turn, events, window.push(text))
+                _release(turn, events, await gate.passed(seconds, len(text), window.push, text))
             for event in group:
                 if isinstance(event, ProviderUsage):
                     turn.usage = event
                 elif isinstance(event, ToolCall):
                     raise ProviderError(f"The model called {event.name}, which it was not offered")
-    _release(turn, events, window.finish())
+    _release(turn, events, await gate.passed(seconds, 0, window.finish))
     turn.findings = window.findings
 
 
@@ -290,15 +291,13 @@ def _release(turn: Turn, events: EventLog, text: str) -> None:
         events.append(Delta(text))
 
 
-async def _guard_input(guards: Guards, profile: Profile, text: str) -> tuple[str, dict[str, object]]:
+async def _guard_input(resources: Resources, profile: Profile, text: str) -> tuple[str, dict[str, object]]:
     if len(text) > profile.max_input_chars:
         raise InputTooLong(
             f"The message has {len(text)} characters; this agent takes {profile.max_input_chars}"
         )
-    if len(text) > _LONG_TEXT_CHARS:
-        verdict = await trio.to_thread.run_sync(guards.check_input, text, profile.injection_threshold)
-    else:
-        verdict = guards.check_input(text, profile.injection_threshold)
+    guards, threshold = resources.guards, profile.injection_threshold
+    verdict = await gate.passed(resources.guard_seconds, len(text), guards.check_input, text, threshold)
     detail: dict[str, object] = {"score": round(verdict.score, 3), "findings": _summary(verdict.findings)}
     if verdict.refused and profile.on_injection == "refuse":
         refusal = GuardRefused("The message looks like an attempt to change the agent's instructions")

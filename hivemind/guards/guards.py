@@ -1,6 +1,6 @@
 """The facade: rules compiled once, and a verdict for every text.
 
-Fails closed: whatever goes wrong inside a check becomes `GuardRefused`; text that was not checked is never
+Fails closed: whatever goes wrong inside a check becomes `GuardFailed`; text that was not checked is never
 returned.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from hivemind.errors import GuardRefused
+from hivemind.errors import GuardFailed, GuardRefused
 from hivemind.guards import rule as rule_files
 from hivemind.guards.injection import Injection
 from hivemind.guards.matcher import Matcher
@@ -59,7 +59,7 @@ class Guards:
         except TooDense as error:
             raise GuardRefused("The message holds more encoded text than can be checked") from error
         except Exception as error:
-            raise GuardRefused("The message could not be checked") from error
+            raise GuardFailed("The message could not be checked") from error
         findings = (*found, *redaction.findings) if found or redaction.findings else ()
         return InputVerdict(clean, score >= threshold, score, threshold, findings)
 
@@ -70,7 +70,7 @@ class Guards:
             redaction = Redaction(self._matcher, self._outgoing)
             clean = redaction.feed(data, 0)
         except Exception as error:
-            raise GuardRefused("The reply could not be checked") from error
+            raise GuardFailed("The reply could not be checked") from error
         return OutputVerdict(clean, tuple(redaction.findings))
 
     def window(self) -> HoldBack:

@@ -4,7 +4,7 @@ Holds back the last stretch only, because the characters still to come may make 
 and any slicing the released pieces together are what one `feed` of the whole text returns.
 """
 
-from hivemind.errors import GuardRefused
+from hivemind.errors import GuardFailed
 from hivemind.guards import stretch
 from hivemind.guards.redaction import Redaction
 from hivemind.guards.verdict import Finding
@@ -37,7 +37,7 @@ class HoldBack:
             return self._release()
         except Exception as error:
             self._closed = True
-            raise GuardRefused("The reply could not be checked") from error
+            raise GuardFailed("The reply could not be checked") from error
 
     def finish(self) -> str:
         """Return the rest; the end of the text decides whatever was open."""
@@ -49,7 +49,7 @@ class HoldBack:
             data, self._held = context + self._held, b""
             return self._redaction.feed(data, len(context))
         except Exception as error:
-            raise GuardRefused("The reply could not be checked") from error
+            raise GuardFailed("The reply could not be checked") from error
 
     def _release(self) -> str:
         redaction = self._redaction

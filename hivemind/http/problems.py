@@ -34,6 +34,7 @@ STATUSES: dict[type[errors.HivemindError], int] = {
     errors.Overloaded: 503,
     errors.InputTooLong: 413,
     errors.GuardRefused: 422,
+    errors.GuardFailed: 503,
     errors.BudgetExceeded: 402,
     errors.ApprovalRequired: 402,
     errors.PriceUnknown: 503,
