@@ -1,0 +1,158 @@
+"""`hivemind budget`: each cap with a bar and the time at which it runs out, and what was spent lately."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import trio
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hivemind import keyfiles
+from hivemind.cli import remote
+from hivemind.errors import NotAuthenticated
+from hivemind.outbound import HttpClient
+from hivemind.settings_load import load
+
+Document = Mapping[str, Any]
+
+BAR_WIDTH = 24
+_FULL, _HELD, _EMPTY = "█", "▒", "·"
+_STYLES = ((1.0, "bold red"), (0.8, "yellow"), (0.0, "green"))
+
+
+@click.command()
+@click.option("--url", help="The server; by default where the settings make it listen.")
+@click.option("--json", "as_json", is_flag=True, help="Print what the server says, in micro-dollars.")
+def budget(url: str | None, as_json: bool) -> None:
+    """Show the spending limits: spent, held, limit, and when each runs out."""
+    settings = load().settings
+    key = keyfiles.read_admin_api_key(settings.data.secrets_folder)
+    source = Source(remote.base_url(settings.server, url), key)
+    caps, costs = trio.run(source.read)
+    if as_json:
+        click.echo(json.dumps({"caps": caps, "costs": costs}))
+    else:
+        Console().print(draw(caps, costs, datetime.now(UTC)))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The server that is asked, and the key that opens it."""
+
+    base: str
+    api_key: str = field(repr=False)
+
+    async def read(self) -> tuple[list[Document], list[Document]]:
+        """All caps, and what each model cost in the last 30 days."""
+        async with HttpClient(max_connections=1) as client:
+            return await self._all(client, "/api/v1/caps?limit=500"), await self._all(
+                client, "/api/v1/costs?group_by=model&limit=500"
+            )
+
+    async def _all(self, client: HttpClient, path: str) -> list[Document]:
+        items: list[Document] = []
+        more = ""
+        while True:
+            status, document = await remote.get(client, self.base, path + more, api_key=self.api_key)
+            error = remote.error_of(document)
+            if error is not None and status in (401, 403):
+                raise NotAuthenticated(
+                    f"{self.base} does not accept the admin key found here",
+                    remedy="run this in the server's working directory, or set HIVEMIND_DATA_SECRETS_FOLDER",
+                )
+            if error is not None:
+                raise error
+            page: Any = document
+            items += page["items"]
+            if page["next_cursor"] is None:
+                return items
+            more = f"&cursor={page['next_cursor']}"
+
+
+def draw(caps: Sequence[Document], costs: Sequence[Document], now: datetime) -> RenderableType:
+    """A table of the caps, and below it what the models cost."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("cap", "spent", "held", "limit", ""):
+        table.add_column(heading, justify="left" if heading in ("cap", "") else "right", no_wrap=True)
+    table.add_column("runs out")
+    for cap in caps:
+        table.add_row(*_row(cap, now))
+    spent = Text("\nLast 30 days: ")
+    spent.append(dollars(sum(cost["cost_micros"] for cost in costs)), style="bold")
+    spent.append(f" in {sum(cost['turns'] for cost in costs)} turns")
+    models = [
+        Text(f"  {cost['model']}  {dollars(cost['cost_micros'])}  {cost['turns']} turns")
+        for cost in sorted(costs, key=lambda cost: -cost["cost_micros"])
+    ]
+    nothing = Text("There is no cap: nothing limits what is spent.", style="bold red")
+    return Group(table if caps else nothing, spent, *models)
+
+
+def _row(cap: Document, now: datetime) -> tuple[Text, ...]:
+    name = Text(title(cap))
+    limit = Text(dollars(cap["limit_micros"]))
+    window = cap["window"]
+    if window is None:
+        return name, Text("-"), Text("-"), limit, Text("for each turn", style="dim"), Text("")
+    spent, held = window["spent_micros"], window["reserved_micros"]
+    shown = bar(spent, held, cap["limit_micros"])
+    shown.append(f" {window['share']:>4.0%}")
+    return name, Text(dollars(spent)), Text(dollars(held)), limit, shown, forecast(cap, now)
+
+
+def title(cap: Document) -> str:
+    """What the cap is for, shortly."""
+    subject = {"": "", "*": "each "}.get(cap["subject"])
+    whose = cap["scope"] if subject is not None else f"{cap['scope']} {cap['name'] or cap['subject']}"
+    return f"{subject or ''}{whose} / {cap['period']}"
+
+
+def bar(spent: int, held: int, limit: int) -> Text:
+    """Spent, held and free as parts of a line; what is there at all is seen."""
+    share = (spent + held) / limit if limit else float(spent + held > 0)
+    style = next(style for least, style in _STYLES if share >= least)
+    full = _cells(spent, limit)
+    taken = max(full, _cells(spent + held, limit))
+    text = Text(_FULL * full, style=style)
+    text.append(_HELD * (taken - full), style=style)
+    text.append(_EMPTY * (BAR_WIDTH - taken), style="dim")
+    return text
+
+
+def forecast(cap: Document, now: datetime) -> Text:
+    """When the money is gone, or that it lasts; and what a soft share that is reached means."""
+    window = cap["window"]
+    at = window["runs_out_at"]
+    if at is None:
+        text = Text("not in this window", style="dim")
+    else:
+        moment = datetime.fromisoformat(at)
+        gone = moment <= now
+        same_day = moment.date() == now.date()
+        when = moment.strftime("%H:%M UTC" if same_day else "%d %b %H:%M UTC")
+        text = Text("used up" if gone else when, style="bold red" if gone else "yellow")
+    if window["soft_reached"]:
+        told = {"warn": "soft share reached", "cheaper": "cheaper model", "ask": "waits for a person"}
+        acknowledged = window["acknowledged_until"]
+        if cap["on_soft"] == "ask" and acknowledged and datetime.fromisoformat(acknowledged) > now:
+            told["ask"] = "acknowledged"
+        text.append(f"  ({told[cap['on_soft']]})", style="yellow")
+    return text
+
+
+def dollars(micros: int) -> str:
+    """Money as people write it; amounts below a cent keep what they have."""
+    if micros and abs(micros) < 10_000:
+        return f"${micros / 1_000_000:.6f}".rstrip("0")
+    return f"${micros / 1_000_000:,.2f}"
+
+
+def _cells(amount: int, limit: int) -> int:
+    if amount <= 0:
+        return 0
+    return BAR_WIDTH if amount >= limit else max(1, amount * BAR_WIDTH // limit)
