@@ -1,6 +1,11 @@
 """Owners see what is spent, limit it, and are asked: over HTTP, with turns that cost money."""
 
+import json
+import os
+import sys
+
 import pytest
+import trio
 
 CAPS, COSTS = "/api/v1/caps", "/api/v1/costs"
 HELLO = "01980000-0000-7000-8000-000000000001"
@@ -175,3 +180,32 @@ def test_past_the_soft_share_the_cheaper_model_of_the_profile_answers(with_site)
         assert [(item["model"], item["cost_micros"]) for item in items] == [("fake", COST), ("small", 18)]
 
     with_site(test, budgets={"prices": {"fake": (1_000_000, 2_000_000), "small": (1_000_000, 1_000_000)}})
+
+
+def test_the_command_line_shows_the_same(with_site, folders):
+    async def hivemind(*arguments):
+        done = await trio.run_process(
+            [sys.executable, "-m", "hivemind", *arguments],
+            capture_stdout=True,
+            env={
+                **os.environ,
+                "HIVEMIND_DATA_SECRETS_FOLDER": str(folders["secrets_folder"]),
+                "COLUMNS": "140",
+            },
+        )
+        return done.stdout.decode()
+
+    async def test(site):
+        cap = await only_cap(site, limit_micros=100, soft_share=0.2, on_soft="ask")
+        await site.rows("update caps set limit_micros = 100000000 returning 1")
+        await site.say("one")
+        await site.rows("update caps set limit_micros = 50 returning 1")
+        told = json.loads(await hivemind("budget", "--json", "--url", site.server.url))
+        assert [shown["id"] for shown in told["caps"]] == [cap["id"]]
+        assert told["caps"][0]["window"]["spent_micros"] == COST
+        assert [(cost["model"], cost["cost_micros"]) for cost in told["costs"]] == [("fake", COST)]
+        drawn = await hivemind("budget", "--url", site.server.url)
+        for shown in ("install / day", "$0.000025", "$0.00005", "50%", "waits for a person", "fake"):
+            assert shown in drawn
+
+    with_site(test)
