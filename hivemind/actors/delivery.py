@@ -27,8 +27,12 @@ logger = logging.getLogger("hivemind.actors")
 
 SLOW_SECONDS: Final = 0.05
 HELP_LIMIT: Final = 64
-# A look at the clock costs a fifth of a message, so it is taken at every 8th and at the end of a batch.
-STEPS: Final = tuple(range(1, 9))
+# A look at the clock costs a fifth of a message, so it is taken at every 8th, at every 64th while eight of
+# them take no longer than a glance, and at the end of a batch.
+LOOK_EVERY: Final = 8
+LOOK_SELDOM: Final = 64
+GLANCE_SECONDS: Final = 2e-5
+STEPS: Final = tuple(tuple(range(1, count + 1)) for count in range(LOOK_SELDOM + 1))
 NOT_NOW: Final = object()
 _UNANSWERED: Final = object()
 
@@ -83,6 +87,7 @@ def serve(  # noqa: C901, PLR0912, PLR0915 the hot loop: a function call more is
     if waiting > mailbox.high_water:
         mailbox.high_water = waiting
     handled = step = 0
+    look = LOOK_EVERY
     message: Any
     reply: Any = None
     outer, system.running = system.running, cell
@@ -90,8 +95,9 @@ def serve(  # noqa: C901, PLR0912, PLR0915 the hot loop: a function call more is
     slice_end = began + system.slice_seconds
     try:
         while True:
-            # An inner loop counts for less than a sum and a test at every message would.
-            for step in STEPS:
+            # So many wait at least, and nobody else takes them: no look at the queue between them, and
+            # the inner loop counts for less than a sum at every message would.
+            for step in STEPS[min(len(queue), look)]:
                 message = popleft()
                 try:
                     if type(message) not in SPECIAL:
@@ -110,9 +116,7 @@ def serve(  # noqa: C901, PLR0912, PLR0915 the hot loop: a function call more is
                             if reply is not None and reply.abandoned:
                                 reply = None
                                 handled -= 1
-                                if queue:
-                                    continue
-                                break
+                                continue
                         result = (
                             on_receive(message)
                             if type(message) not in CONTROL
@@ -132,18 +136,19 @@ def serve(  # noqa: C901, PLR0912, PLR0915 the hot loop: a function call more is
                 except BaseException as error:  # noqa: BLE001 `failed` passes on what is not the actor's
                     failed(cell, error, reply)
                     reply = None
-                if not queue or mailbox.signal:
-                    break
-            else:
-                now = stopwatch()
-                if now - began > SLOW_SECONDS:
-                    _blocked(cell, now - began)
-                began = now
-                handled += step
-                step = 0
-                if handled < budget and now <= slice_end:
-                    continue
-            return None
+                if mailbox.signal:
+                    return None
+            if not queue or handled + step >= budget:
+                return None
+            now = stopwatch()
+            if now - began > SLOW_SECONDS:
+                _blocked(cell, now - began)
+            look = LOOK_SELDOM if now - began < GLANCE_SECONDS * (step / LOOK_EVERY) else LOOK_EVERY
+            began = now
+            handled += step
+            step = 0
+            if now > slice_end:
+                return None
     finally:
         mailbox.handled += handled + step
         system.running = outer

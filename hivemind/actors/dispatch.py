@@ -48,6 +48,8 @@ logger = logging.getLogger("hivemind.actors")
 MAX_IDLE: Final = 64
 # If every handler suspends, one follower per trio pass would make 10,000 of them take 10,000 passes.
 RAMP: Final = 16
+# Messages that an actor may handle in one turn while no other actor has mail.
+ALONE: Final = 1_024
 
 
 class Dispatcher:
@@ -114,7 +116,9 @@ class Dispatcher:
                 if mailbox.state != QUEUED:
                     continue
                 mailbox.state = RUNNING
-                suspended = None if mailbox.signal else serve(mailbox, throughput)
+                # Where nobody else waits, only the time slice ends a turn.
+                budget = throughput if run_queue else ALONE
+                suspended = None if mailbox.signal else serve(mailbox, budget)
                 if suspended is not None or mailbox.signal:
                     await self._attend(mailbox, suspended, grip)
                 self._settle(mailbox)
