@@ -24,6 +24,10 @@ OTHER_THINGS = re2.compile(
     rb"batch|commit|invalid|not a|catalogue)\b[^a-z]{0,4}(?:[a-z0-9]{1,10}[^a-z]{1,4})?$"
 )
 """Words before a number that say it is something else."""
+NOT_ONE = re2.compile(rb"\b(?:invalid|not an?|no valid|fake|wrong) [a-z]{0,12} ?$")
+"""Words before a number that say it is not what its name says."""
+COUNTED = ("2345678", "98765432")
+"""What people type for a number that does not matter."""
 CARD_LENGTHS = range(12, 20)
 Check = Callable[[str], bool]
 
@@ -44,7 +48,9 @@ class Identifier:
         named = any(word in before for word in self.words)
         if not named and (not (self.bare or lengths in self.groups) or OTHER_THINGS.search(before)):
             return False
-        if len(set(value)) < 3:
+        if len(set(value)) < 3 or (named and NOT_ONE.search(before)):
+            return False
+        if not named and COUNTED[1] in value:
             return False
         return self.check is None or self.check(value)
 

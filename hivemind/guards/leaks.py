@@ -4,10 +4,13 @@ Checks in the form of `pii.Check`; what looks like a leak is in the rule files. 
 enough to be a secret is judged by its entropy and by the words that people write where a secret would stand.
 """
 
+import hashlib
 import ipaddress
 import math
+import tomllib
 from collections import Counter
 from collections.abc import Mapping
+from importlib import resources
 
 from hivemind.guards.pii import Check, Part
 
@@ -16,7 +19,7 @@ SECRET_ENTROPY = 3.2
 HARMLESS_PATHS = frozenset({b"/dev/null", b"/dev/stdin", b"/dev/stdout", b"/dev/stderr", b"/dev/zero"})
 PLACEHOLDERS = (
     b"example", b"placeholder", b"changeme", b"your", b"dummy", b"sample", b"redacted", b"xxxx", b"****",
-    b"....", b"insert", b"todo", b"randomstring", b"abc123", b"tokenhere",
+    b"....", b"####", b"insert", b"todo", b"randomstring", b"abc123", b"tokenhere",
 )  # fmt: skip
 NOT_SECRET = (b"public", b"csrf", b"id:", b'id"', b"id'", b"id =", b"id=", b"key tag", b"kms", b"pidx")
 """Names beside which a random value is meant to be seen."""
@@ -25,6 +28,33 @@ PRIVATE = tuple(
     ipaddress.ip_network(network)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10")
 )
+
+
+ELISIONS = (b"..", b"\xe2\x80\xa6")
+"""What stands behind a key that was shortened for showing."""
+SEQUENCES = (b"0123456789" * 2 + b"1234567890" * 2, b"abcdefghijklmnopqrstuvwxyz")
+LONGEST_SEQUENCE = 10
+
+
+def _published() -> frozenset[str]:
+    source = resources.files("hivemind.guards") / "rules" / "published.toml"
+    return frozenset(tomllib.loads(source.read_text(encoding="utf-8"))["sha256"])
+
+
+PUBLISHED = _published()
+
+
+def is_made_up(value: bytes) -> bool:
+    """Whether this was plainly typed or printed as an example: published as one, or counted through."""
+    if hashlib.sha256(value).hexdigest()[:32] in PUBLISHED:
+        return True
+    low = value.lower()
+    return any(
+        low[at : at + LONGEST_SEQUENCE] in sequence
+        for sequence in SEQUENCES
+        for at in range(0, len(low) - LONGEST_SEQUENCE, LONGEST_SEQUENCE // 2)
+        if low[at : at + LONGEST_SEQUENCE].isalnum()
+    )
 
 
 def entropy(value: bytes) -> float:
@@ -42,9 +72,9 @@ def is_placeholder(value: bytes) -> bool:
 def random(data: bytes, start: int, end: int) -> list[Part]:
     """A token in a published format, unless it was plainly made up."""
     value = data[start:end]
-    if entropy(value) < SMALLEST_ENTROPY or is_placeholder(value):
+    if entropy(value) < SMALLEST_ENTROPY or is_placeholder(value) or is_made_up(value):
         return []
-    return [(start, end, "SECRET")]
+    return [] if data[end : end + 3].startswith(ELISIONS) else [(start, end, "SECRET")]
 
 
 def mixed(data: bytes, start: int, end: int) -> list[Part]:
@@ -61,7 +91,7 @@ def credential(data: bytes, start: int, end: int) -> list[Part]:
     value = data[start:end]
     if is_placeholder(value) or entropy(value) < SECRET_ENTROPY:
         return []
-    if not any(0x30 <= byte <= 0x39 for byte in value):
+    if not any(0x30 <= byte <= 0x39 for byte in value) or data[end : end + 3].startswith(ELISIONS):
         return []
     return [(start, end, "SECRET")]
 

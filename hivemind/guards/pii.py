@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import phonenumbers
 from stdnum import bitcoin
 
-from hivemind.guards.identifiers import OTHER_THINGS, identify
+from hivemind.guards.identifiers import COUNTED, OTHER_THINGS, identify
 
 Part = tuple[int, int, str]
 Check = Callable[[bytes, int, int], list[Part]]
@@ -35,7 +35,9 @@ WRITTEN_REGIONS: tuple[str, ...] = ("US", "GB", "TR", "PH", "DE", "FR", "IN")
 def ip_address(data: bytes, start: int, end: int) -> list[Part]:
     """Any IP address that parses, with its prefix length."""
     value = data[start:end]
-    if value.startswith(b"["):
+    if value.startswith(b"[") or data[end : end + 1].isalpha():
+        return []
+    if b":" in value and data[end : end + 1] == b"." and data[end + 1 : end + 2].isdigit():
         return []
     while value:
         try:
@@ -168,6 +170,10 @@ def is_phone(
     around = before + run[right : right + 8].lower()
     if any(word in around for word in PHONE_WORDS):
         return len(set(digits)) > 2
+    if len(lengths) > 1 and lengths[-1] < 2:
+        return False
+    if len(value) == 11 and digits[0] == "1" and len(lengths) == 1:
+        return not OTHER_THINGS.search(before) and _in_plan(digits, "CN")
     if len(value) != 10 and not (len(value) == 11 and digits[0] == "0"):
         return False
     return not OTHER_THINGS.search(before) and _in_some_plan(digits, written=len(lengths) > 1)
@@ -195,8 +201,12 @@ def _is_written_as_phone(written: bytes, digits: str, lengths: tuple[int, ...]) 
 
 
 def _in_some_plan(digits: str, *, written: bool) -> bool:
+    if any(counted in digits for counted in COUNTED):
+        return False
     regions = WRITTEN_REGIONS
     if not written:
+        if digits[0] == "0" and len(digits) == 10:
+            return False
         regions = TRUNK_REGIONS if digits[0] == "0" else PLAIN_REGIONS
     return any(_in_plan(digits, region) for region in regions)
 
@@ -211,7 +221,8 @@ def _in_plan(digits: str, region: str | None) -> bool:
 def mac(data: bytes, start: int, end: int) -> list[Part]:
     """A hardware address of a device, not the broadcast or an empty one."""
     value = data[start:end].translate(None, b":-.").lower()
-    return [(start, end, "DEVICE_ID")] if value not in (b"0" * 12, b"f" * 12) else []
+    made_up = value in (b"0" * 12, b"f" * 12, b"aabbccddeeff", b"001122334455")
+    return [] if made_up else [(start, end, "DEVICE_ID")]
 
 
 def crypto(data: bytes, start: int, end: int) -> list[Part]:

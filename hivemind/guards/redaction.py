@@ -242,8 +242,11 @@ class Redaction:
             for measure in self._measures.get(number, ()):
                 group, check = measure.group, measure.check
                 self._spent += 4
-                for match in measure.pattern.finditer(window, left if measure.rule.context else inside):
+                position = left if measure.rule.context else inside
+                while (match := measure.pattern.search(window, position)) is not None:
                     first, last = match.span(group)
+                    # What bounds one value on its right may bound the next one on its left.
+                    position = last if last > position else position + 1
                     if first + base < start or (first == last and measure.until is None):
                         continue
                     self._spent += 8 + (last - first) * measure.effort // 8
