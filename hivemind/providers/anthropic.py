@@ -37,6 +37,7 @@ _REASONS: dict[str, StopReason] = {
     "tool_use": "tool",
     "refusal": "refused",
 }
+_COUNTED = ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 # The status that each error has when it comes before the stream, as the API documents them.
 _STATUSES = {
     "invalid_request_error": 400,
@@ -106,8 +107,7 @@ class AnthropicReader:
         self._tool: list[str] | None = None
         self._said: list[str] = []
         self._stop: StopReason | None = None
-        self._input: int | None = None
-        self._output: int | None = None
+        self._counts: dict[str, int] = {}
 
     def read(self, chunk: bytes) -> Iterator[ProviderEvent]:
         """Yield the events that this chunk completes."""
@@ -133,16 +133,16 @@ class AnthropicReader:
             case "content_block_start":
                 yield from self._block(body["content_block"])
             case "content_block_stop" if self._tool is not None:
-                identity, name, arguments = self._tool
+                identity, name, whole, pieces = self._tool
                 self._tool = None
-                self._said.append(name + arguments)
-                yield ToolCall(identity, name, arguments or "{}")
+                self._said.append(name + (pieces or whole))
+                yield ToolCall(identity, name, pieces or whole)
             case "message_start":
-                self._count(body["message"].get("usage"))
+                self._count(body["message"].get("usage") or {})
             case "message_delta":
                 reason = body["delta"].get("stop_reason")
                 self._stop = _REASONS.get(reason, "end") if reason else self._stop
-                self._count(body.get("usage"))
+                self._count(body.get("usage") or {})
             case "message_stop":
                 yield from self._end()
             case "error":
@@ -153,7 +153,8 @@ class AnthropicReader:
 
     def _block(self, block: dict[str, Any]) -> Iterator[ProviderEvent]:
         if block["type"] == "tool_use":
-            self._tool = [block["id"], block["name"], ""]
+            # Some who speak this format give the input whole and send no pieces.
+            self._tool = [block["id"], block["name"], orjson.dumps(block.get("input") or {}).decode(), ""]
         elif block["type"] == "text" and block.get("text"):
             yield self._text(block["text"])
 
@@ -162,30 +163,40 @@ class AnthropicReader:
             if delta["text"]:
                 yield self._text(delta["text"])
         elif delta["type"] == "input_json_delta" and self._tool is not None:
-            self._tool[2] += delta["partial_json"]
+            self._tool[3] += delta["partial_json"]
 
     def _text(self, text: str) -> TextDelta:
         self._said.append(text)
         return TextDelta(text)
 
-    def _count(self, usage: dict[str, Any] | None) -> None:
-        if not usage:
-            return
-        if usage.get("input_tokens") is not None:
-            cached = ("cache_creation_input_tokens", "cache_read_input_tokens")
-            self._input = int(usage["input_tokens"]) + sum(int(usage.get(name) or 0) for name in cached)
-        if usage.get("output_tokens") is not None:
-            self._output = int(usage["output_tokens"])
+    def _count(self, usage: dict[str, Any]) -> None:
+        """Figures are totals so far, and later events may leave out what earlier ones said."""
+        found = {name: usage.get(name) for name in _COUNTED}
+        found["short_writes"] = (usage.get("cache_creation") or {}).get("ephemeral_5m_input_tokens")
+        for name, value in found.items():
+            if value is not None:
+                self._counts[name] = max(self._counts.get(name, 0), int(value))
+
+    def _input(self) -> int | None:
+        """All that was read; writing the cache costs 1.25 times its tokens, or twice when for an hour."""
+        counts = self._counts
+        if "input_tokens" not in counts:
+            return None
+        written = counts.get("cache_creation_input_tokens", 0)
+        short = min(counts.get("short_writes", 0), written)
+        dear = -(-short * 5 // 4) + (written - short) * 2
+        return counts["input_tokens"] + counts.get("cache_read_input_tokens", 0) + dear
 
     def _end(self) -> Iterator[ProviderEvent]:
         if self._stop is None:
             raise CallFailed("cut", "the message stopped without a reason")
         self.done = True
         yield Stop(self._stop)
+        read, said = self._input(), self._counts.get("output_tokens")
         yield Usage(
-            estimate_input(self._request) if self._input is None else self._input,
-            estimate_tokens(self._said) if self._output is None else self._output,
-            estimated=self._input is None or self._output is None,
+            estimate_input(self._request) if read is None else read,
+            estimate_tokens(self._said) if said is None else said,
+            estimated=read is None or said is None,
         )
 
 
@@ -203,7 +214,9 @@ def _messages(messages: tuple[ProviderMessage, ...]) -> list[dict[str, object]]:
             continue
         results = []
         if not message.tool_calls:
-            out.append({"role": message.role, "content": message.text})
+            # An answer without a word is refused when it is sent back.
+            if message.text or message.role == "user":
+                out.append({"role": message.role, "content": message.text})
             continue
         blocks: list[dict[str, object]] = [{"type": "text", "text": message.text}] if message.text else []
         blocks += [

@@ -61,7 +61,11 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the call cost in tokens; `estimated` when the server did not say."""
+    """What the call cost in tokens; `estimated` when the server did not say.
+
+    `input_tokens` are all that were read, from a cache or not. What costs more than its count, as writing a
+    cache does, counts as the tokens that cost as much: a cost by these figures is never too low.
+    """
 
     input_tokens: int
     output_tokens: int

@@ -5,6 +5,7 @@ be broken, and counting tokens when a server does not.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any, Protocol
 
 import orjson
@@ -84,6 +85,12 @@ def arguments_of(call: ToolCall) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         value = None
     return value if isinstance(value, dict) else {"invalid_arguments": call.arguments}
+
+
+def fresh_ids(request: ProviderRequest) -> Iterator[str]:
+    """Ids for calls that came without: none that the history already has."""
+    used = {call.id for message in request.messages for call in message.tool_calls}
+    return (identity for n in count() if (identity := f"call_{n}") not in used)
 
 
 def estimate_input(request: ProviderRequest) -> int:

@@ -20,6 +20,7 @@ from hivemind.providers.dialect import (
     error_text,
     estimate_input,
     estimate_tokens,
+    fresh_ids,
     header,
     parse,
 )
@@ -44,8 +45,10 @@ class Ollama:
         messages: list[dict[str, object]] = []
         if request.system:
             messages.append({"role": "system", "content": request.system})
-        names = {call.id: call.name for message in request.messages for call in message.tool_calls}
-        messages.extend(_message(message, names) for message in request.messages)
+        names: dict[str | None, str] = {}
+        for message in request.messages:
+            names.update({call.id: call.name for call in message.tool_calls})
+            messages.append(_message(message, names))
         options: dict[str, object] = {"num_predict": request.max_output_tokens}
         if request.temperature is not None:
             options["temperature"] = request.temperature
@@ -82,7 +85,8 @@ class OllamaReader:
         self._request = request
         self._lines = Lines()
         self._said: list[str] = []
-        self._calls = 0
+        self._ids = fresh_ids(request)
+        self._called = False
 
     def read(self, chunk: bytes) -> Iterator[ProviderEvent]:
         """Yield the events that this chunk completes."""
@@ -115,12 +119,12 @@ class OllamaReader:
             function = call["function"]
             arguments = orjson.dumps(function.get("arguments") or {}).decode()
             self._said.append(function["name"] + arguments)
-            yield ToolCall(call.get("id") or f"call_{self._calls}", function["name"], arguments)
-            self._calls += 1
+            yield ToolCall(call.get("id") or next(self._ids), function["name"], arguments)
+            self._called = True
         if body.get("done"):
             self.done = True
             length = body.get("done_reason") == "length"
-            yield Stop("length" if length else "tool" if self._calls else "end")
+            yield Stop("length" if length else "tool" if self._called else "end")
             read, said = body.get("prompt_eval_count"), body.get("eval_count")
             yield Usage(
                 estimate_input(self._request) if read is None else int(read),
@@ -129,10 +133,10 @@ class OllamaReader:
             )
 
 
-def _message(message: ProviderMessage, names: dict[str, str]) -> dict[str, object]:
+def _message(message: ProviderMessage, names: dict[str | None, str]) -> dict[str, object]:
     body: dict[str, object] = {"role": message.role, "content": message.text}
     if message.role == "tool":
-        body["tool_name"] = names.get(message.tool_call_id or "", "")
+        body["tool_name"] = names.get(message.tool_call_id, "")
     if message.tool_calls:
         body["tool_calls"] = [
             {"function": {"name": c.name, "arguments": arguments_of(c)}} for c in message.tool_calls

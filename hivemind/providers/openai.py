@@ -16,7 +16,7 @@ from hivemind.providers.base import (
     ToolCall,
     Usage,
 )
-from hivemind.providers.dialect import error_text, estimate_input, estimate_tokens, header, parse
+from hivemind.providers.dialect import error_text, estimate_input, estimate_tokens, fresh_ids, header, parse
 from hivemind.providers.failures import CallFailed
 from hivemind.providers.sse import Events
 
@@ -84,7 +84,8 @@ class OpenAIReader:
         self.done = False
         self._request = request
         self._events = Events()
-        self._calls: dict[int, list[str]] = {}
+        self._calls: list[list[str]] = []
+        self._open: dict[int | None, list[str]] = {}
         self._text: list[str] = []
         self._stop: StopReason | None = None
         self._usage: Usage | None = None
@@ -128,20 +129,31 @@ class OpenAIReader:
             self._text.append(text)
             yield TextDelta(text)
         for piece in delta.get("tool_calls") or ():
-            call = self._calls.setdefault(int(piece.get("index") or 0), ["", "", ""])
-            function = piece.get("function") or {}
-            call[0] = piece.get("id") or call[0]
-            call[1] = function.get("name") or call[1]
-            call[2] += function.get("arguments") or ""
+            self._piece(piece)
         reason = choice.get("finish_reason")
         if reason and self._stop is None:
             self._stop = _REASONS.get(reason, "end")
+
+    def _piece(self, piece: dict[str, Any]) -> None:
+        """The index tells calls apart, except with servers that give all the same one, or none."""
+        index = None if piece.get("index") is None else int(piece["index"])
+        identity = piece.get("id")
+        function = piece.get("function") or {}
+        call = self._open.get(index)
+        if call is None or (identity and function.get("name") and call[0] and identity != call[0]):
+            call = self._open[index] = ["", "", ""]
+            self._calls.append(call)
+        # Some servers make up a new id for each piece: the first is the call's.
+        call[0] = call[0] or identity or ""
+        call[1] = function.get("name") or call[1]
+        call[2] += function.get("arguments") or ""
 
     def _end(self) -> Iterator[ProviderEvent]:
         if self._stop is None:
             raise CallFailed("cut", "the stream ended without a finish reason")
         self.done = True
-        calls = [ToolCall(c[0] or f"call_{n}", c[1], c[2] or "{}") for n, c in sorted(self._calls.items())]
+        ids = fresh_ids(self._request)
+        calls = [ToolCall(c[0] or next(ids), c[1], c[2] or "{}") for c in self._calls]
         yield from calls
         # Some servers say `stop` after a tool call.
         yield Stop("tool" if calls and self._stop == "end" else self._stop)

@@ -204,3 +204,50 @@ def test_what_is_sent():
         },
         {"role": "user", "content": "and?"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "tokens"),
+    [
+        ({"input_tokens": 10}, {}, 10),
+        ({"input_tokens": 10, "cache_read_input_tokens": 90}, {"cache_read_input_tokens": None}, 100),
+        # Later totals may leave figures out, or be the first to have them; none of it makes the sum smaller.
+        ({"input_tokens": 10, "cache_read_input_tokens": 90}, {"input_tokens": 10}, 100),
+        ({"input_tokens": 10}, {"input_tokens": 15, "cache_read_input_tokens": 5}, 20),
+        # Writing for five minutes costs 1.25 times as much, for an hour or for nobody knows how long twice.
+        ({"input_tokens": 1, "cache_creation_input_tokens": 100}, {}, 201),
+        (
+            {
+                "input_tokens": 1,
+                "cache_creation_input_tokens": 100,
+                "cache_creation": {"ephemeral_5m_input_tokens": 50, "ephemeral_1h_input_tokens": 50},
+            },
+            {},
+            1 + 63 + 100,
+        ),
+    ],
+)
+def test_what_the_cache_read_or_wrote_is_never_undercounted(first, last, tokens):
+    start = {"type": "message_start", "message": {"usage": {"output_tokens": 1, **first}}}
+    finish = {**end("end_turn"), "usage": {"output_tokens": 7, **last}}
+    assert read(sse(start, TEXT_START, text("x"), BLOCK_STOP, finish, STOP))[-1] == Usage(tokens, 7)
+
+
+def test_a_tools_input_may_come_whole_or_not_at_all():
+    def tool(given):
+        block = {"type": "tool_use", "id": "a", "name": "look", "input": given}
+        data = sse(START, {"type": "content_block_start", "index": 0, "content_block": block}, BLOCK_STOP)
+        return read(data + sse(end("tool_use"), STOP))[0].arguments
+
+    assert tool({"q": 1}) == '{"q":1}'
+    assert tool({}) == tool(None) == "{}"
+
+
+def test_an_answer_without_a_word_is_not_sent_back():
+    messages = (
+        ProviderMessage("user", "hi"),
+        ProviderMessage("assistant", ""),
+        ProviderMessage("user", "so?"),
+    )
+    body = orjson.loads(Anthropic().encode(ProviderRequest("c", "", messages, 50)))
+    assert [m["content"] for m in body["messages"]] == ["hi", "so?"]

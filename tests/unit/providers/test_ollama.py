@@ -100,3 +100,19 @@ def test_what_is_sent():
         },
         {"role": "tool", "content": "found", "tool_name": "look"},
     ]
+
+
+def test_ids_of_our_own_are_new_to_the_history_and_old_ones_name_their_own_round():
+    history = (
+        ProviderMessage("user", "hi"),
+        ProviderMessage("assistant", "", (ToolCall("call_0", "look", "{}"),)),
+        ProviderMessage("tool", "found", tool_call_id="call_0"),
+        ProviderMessage("assistant", "", (ToolCall("call_0", "listen", "{}"),)),
+        ProviderMessage("tool", "heard", tool_call_id="call_0"),
+    )
+    request = ProviderRequest("m", "", history, 50)
+    sent = orjson.loads(Ollama().encode(request))["messages"]
+    assert [m["tool_name"] for m in sent if m["role"] == "tool"] == ["look", "listen"]
+    call = {"function": {"name": "look", "arguments": {}}}
+    events = Ollama().reader(request).read(lines(piece("", tool_calls=[call, call]), END))
+    assert [e.id for e in events if isinstance(e, ToolCall)] == ["call_1", "call_2"]

@@ -160,3 +160,28 @@ def test_what_is_sent():
     assert other["max_tokens"] == 50
     assert "temperature" not in other
     assert "max_completion_tokens" not in other
+
+
+def test_servers_that_do_not_number_calls_or_rename_them():
+    def calls(*pieces):
+        reader = OpenAI("openai-compat").reader(REQUEST)
+        data = sse(*[delta({"tool_calls": [piece]}) for piece in pieces], delta({}, "stop"), b"[DONE]")
+        return [event for event in reader.read(data) if isinstance(event, ToolCall)]
+
+    def piece(arguments, **more):
+        name = more.pop("name", None)
+        return {"function": {"arguments": arguments} | ({"name": name} if name else {}), **more}
+
+    two = [ToolCall("a", "f", "{}"), ToolCall("b", "g", '{"x":1}')]
+    # No index at all; the same index for all; a new id with every piece.
+    assert calls(piece("{}", id="a", name="f"), piece('{"x"', id="b", name="g"), piece(":1}")) == two
+    assert calls(*[piece(c.arguments, index=0, id=c.id, name=c.name) for c in two]) == two
+    assert calls(piece("{", index=0, id="a", name="f"), piece("}", index=0, id="zz")) == two[:1]
+    # Interleaved, and without ids.
+    mixed = calls(
+        piece("{", index=0, name="f"),
+        piece("[", index=1, name="g"),
+        piece("}", index=0),
+        piece("]", index=1),
+    )
+    assert mixed == [ToolCall("call_0", "f", "{}"), ToolCall("call_1", "g", "[]")]
