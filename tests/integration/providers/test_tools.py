@@ -101,8 +101,10 @@ WIRES = {
             call(1, '{"city": "Zür'),
             call(1, 'ich"}'),
             chunk({}, "tool_calls"),
-            b'data: {"choices":[],"usage":{"prompt_tokens":90,"completion_tokens":40,'
-            b'"prompt_tokens_details":{"cached_tokens":64}}}\n\n',
+            (
+                b'data: {"choices":[],"usage":{"prompt_tokens":90,"completion_tokens":40,'
+                b'"prompt_tokens_details":{"cached_tokens":64}}}\n\n'
+            ),
             b"data: [DONE]\n\n",
         ],
         Usage(90, 40),
