@@ -289,8 +289,9 @@ class Agent(Actor):
             return
         profile = await resources.profiles.by_id(left.profile_id)
         _, text, model = found
+        lost = left.attempts - 1
         opened = turn.take_up(
-            resources, profile, self._id, left.epoch, self._history, left.turn_id, text, model
+            resources, profile, self._id, left.epoch, self._history, left.turn_id, text, model, lost
         )
         if left.attempts > MAX_ATTEMPTS:
             failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")

@@ -4,6 +4,7 @@ Every message of the product goes through here, whatever door it came by, so no 
 cap. Nothing is held across the model call but the reservation, which is a row.
 """
 
+import json
 import logging
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -65,7 +66,9 @@ class Resources:
 class Turn:
     """A turn that was admitted: its request and price, and what has been released of the answer.
 
-    `taken_up` says that a former incarnation admitted it: the money that it held may have been given back.
+    `asked` says that a provider has the prompt, and is paid for it and for what it streamed. `taken_up` says
+    that a former incarnation admitted the turn: what it held may have been given back, and `lost_micros` is
+    what its calls cost at most, which nobody can say any more.
     """
 
     id: UUID
@@ -77,7 +80,10 @@ class Turn:
     released: list[str] = field(default_factory=list)
     usage: ProviderUsage | None = None
     findings: tuple[Finding, ...] = ()
+    asked: bool = False
+    received_bytes: int = 0
     taken_up: bool = False
+    lost_micros: int = 0
 
     @property
     def reply(self) -> str:
@@ -87,13 +93,14 @@ class Turn:
     def settled(self) -> Usage:
         """What is to be booked: the provider's word, or an estimate for what was streamed of a cut answer."""
         used = self.usage
-        if used is None and not self.released:
-            return NOTHING_USED
+        if used is None and not self.asked:
+            return Usage(0, 0, self.lost_micros)
         if used is None:
-            asked = len(self.request.system) + sum(len(m.text) for m in self.request.messages)
-            used = ProviderUsage(asked // _BYTES_PER_TOKEN + 1, len(self.reply) // _BYTES_PER_TOKEN + 1, True)
+            asked = sum(len(text.encode()) for text in _texts(self.request))
+            read, written = asked // _BYTES_PER_TOKEN + 1, self.received_bytes // _BYTES_PER_TOKEN + 1
+            used = ProviderUsage(read, written, estimated=True)
         cost = self.price.cost_micros(used.input_tokens, used.output_tokens)
-        return Usage(used.input_tokens, used.output_tokens, cost)
+        return Usage(used.input_tokens, used.output_tokens, cost + self.lost_micros)
 
 
 def compose(
@@ -172,11 +179,16 @@ def take_up(
     turn_id: UUID,
     text: str,
     model: str,
+    lost_attempts: int,
 ) -> Turn:
-    """A turn that a former incarnation had admitted; its text has passed the gates then."""
+    """A turn that a former incarnation had admitted; its text has passed the gates then.
+
+    How far the lost attempts got is not known, so each is booked at its worst case.
+    """
     request = compose(profile, model, history, text, resources.context_tokens)
     price = resources.prices.of(resources.calls.name, model)
-    return Turn(turn_id, agent_id, epoch, text, request, price, taken_up=True)
+    lost = lost_attempts * _worst_case_micros(price, request)
+    return Turn(turn_id, agent_id, epoch, text, request, price, taken_up=True, lost_micros=lost)
 
 
 async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
@@ -193,6 +205,8 @@ async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
         await _stream(resources, turn, events)
     except (ProviderError, GuardRefused, BudgetExceeded, Interrupted) as failure:
         error = failure
+        # A call that failed before it answered is not billed.
+        turn.asked = turn.received_bytes > 0
     await end(resources, turn, events, "failed" if error else "answered", error)
 
 
@@ -206,6 +220,8 @@ async def end(
     usage = turn.settled()
     reply = turn.reply
     detail: dict[str, object] = {"findings": _summary(turn.findings)}
+    if turn.lost_micros:
+        detail["lost_micros"] = turn.lost_micros
     if error is not None:
         detail["error"] = error.code
         if isinstance(error, Refused):
@@ -240,9 +256,19 @@ async def end(
     return done
 
 
+def _texts(request: ProviderRequest) -> tuple[str, ...]:
+    """Everything of a request that the model reads."""
+    calls = (call for message in request.messages for call in message.tool_calls)
+    return (
+        request.system,
+        *(message.text for message in request.messages),
+        *(call.name + call.arguments for call in calls),
+        *(f"{tool.name}{tool.description}{json.dumps(tool.parameters)}" for tool in request.tools),
+    )
+
+
 def _worst_case_micros(price: Price, request: ProviderRequest) -> int:
-    texts = (request.system, *(part.text for part in request.messages))
-    return price.worst_case_micros(texts, request.max_output_tokens)
+    return price.worst_case_micros(_texts(request), request.max_output_tokens)
 
 
 def _cheaper(resources: Resources, profile: Profile, request: ProviderRequest) -> tuple[str, int] | None:
@@ -256,7 +282,7 @@ def _cheaper(resources: Resources, profile: Profile, request: ProviderRequest) -
 async def _hold_again(resources: Resources, turn: Turn) -> None:
     if turn.price.free:
         return
-    worst = _worst_case_micros(turn.price, turn.request)
+    worst = turn.lost_micros + _worst_case_micros(turn.price, turn.request)
     while True:
         try:
             held = await hold(resources.database, turn.id, turn.epoch, worst, resources.lease_seconds)
@@ -271,10 +297,12 @@ async def _hold_again(resources: Resources, turn: Turn) -> None:
 
 async def _stream(resources: Resources, turn: Turn, events: EventLog) -> None:
     window, seconds = resources.guards.window(), resources.guard_seconds
+    turn.asked = True
     async with aclosing(resources.calls.stream(turn.request)) as stream:
         async for group in stream:
             # What arrived together goes on together: one look of the guards and one event for all of it.
             if text := "".join([event.text for event in group if isinstance(event, TextDelta)]):
+                turn.received_bytes += len(text.encode())
                 _release(turn, events, await gate.passed(seconds, len(text), window.push, text))
             for event in group:
                 if isinstance(event, ProviderUsage):
