@@ -122,7 +122,7 @@ class Remote:
 
 
 def _gather(events: list[ProviderEvent], found: Iterator[ProviderEvent]) -> CallFailed | None:
-    """Collect what is good, text that came at once as one; what came before the nonsense is not lost to it."""
+    """Collect what is good, text that came at once as one; what came before nonsense is not lost to it."""
     try:
         for event in found:
             last = events[-1] if events else None
