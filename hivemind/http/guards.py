@@ -29,6 +29,7 @@ def routes(guards: Guards, access: Access) -> Blueprint:
     @access.requires("operator")
     async def explain_text() -> Response:
         data = await request.get_data(as_text=False)
+        assert isinstance(data, bytes)
         question = bodies.parse(Question, data, request.headers.get("Content-Type"))
         why = await trio.to_thread.run_sync(explain, guards, question.text, question.threshold)
         return answer(asdict(why))
