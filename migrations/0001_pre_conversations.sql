@@ -103,7 +103,7 @@ begin
     values (p_turn, p_agent, p_profile, p_caller, p_schedule, p_scope, p_key, p_model)
     on conflict (idempotency_scope, idempotency_key) where idempotency_key is not null do nothing;
     if not found then
-        select 'known', t.id, t.agent_id into outcome, turn, agent
+        select 'known', t.id, t.agent_id, t.model into outcome, turn, agent, model
         from turns t where t.idempotency_scope = p_scope and t.idempotency_key = p_key;
         return;
     end if;

@@ -39,6 +39,9 @@ from hivemind.providers import Usage as ProviderUsage
 log = logging.getLogger("hivemind.agents")
 
 _COMMIT_RETRY_SECONDS = 0.5
+# A caller waits for this at the most before it is told that the database is away.
+ADMIT_PATIENCE_SECONDS = 10.0
+_ADMIT_RETRY_SECONDS = 0.1
 # A cautious guess for text without its tokenizer, and the room that the request's frame takes.
 _BYTES_PER_TOKEN = 3
 _FRAME_TOKENS = 64
@@ -131,7 +134,7 @@ async def admit(
     Raises:
         ProviderUnavailable: a setting is missing without which no model can be asked.
         Refused: a gate refused it; that is in the audit log.
-        DatabaseUnavailable: nothing is known of the outcome.
+        DatabaseUnavailable: nothing is known of the outcome, and the database does not say in time.
     """
     profile = message.profile
     resources.calls.check()
@@ -141,7 +144,7 @@ async def admit(
         price = resources.prices.of(resources.calls.name, model)
         request = compose(profile, model, history, text, resources.context_tokens)
         cheaper = _cheaper(resources, profile, request)
-        admitted = await journal.admit(
+        admitted = await _admitted(
             resources.database,
             Admission(
                 uuid7(),
@@ -168,6 +171,24 @@ async def admit(
         request = replace(request, model=admitted.model)
         price = resources.prices.of(resources.calls.name, admitted.model)
     return Turn(admitted.turn_id, agent_id, epoch, text, request, price)
+
+
+async def _admitted(database: Database, admission: Admission) -> Admitted:
+    """Write the admission down, asking again for a while where the answer was lost on its way."""
+    deadline = trio.current_time() + ADMIT_PATIENCE_SECONDS
+    while True:
+        try:
+            admitted = await journal.admit(database, admission)
+        except DatabaseUnavailable:
+            # Only its idempotency key can tell a message that is sent again from another one.
+            if admission.idempotency is None or trio.current_time() >= deadline:
+                raise
+            log.warning("the answer of the database was lost: turn %s is asked for again", admission.turn_id)
+            await trio.sleep(_ADMIT_RETRY_SECONDS)
+            continue
+        if admitted.outcome == "known" and admitted.turn_id == admission.turn_id:
+            return replace(admitted, outcome="admitted")
+        return admitted
 
 
 def take_up(
