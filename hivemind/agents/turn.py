@@ -160,6 +160,8 @@ async def admit(
                 resources.lease_seconds,
                 detail,
                 cheaper,
+                message.schedule_id,
+                message.parent_id,
             ),
         )
     except Refused as refusal:
