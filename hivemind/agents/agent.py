@@ -305,8 +305,11 @@ class Agent(Actor):
 async def give_up(resources: Resources, agent_id: UUID, exit: Exit) -> None:
     """Mark an agent that spent its restarts, and end its turn so that nobody waits for it."""
     failure = f"{exit.reason}: {type(exit.error).__name__}" if exit.error else exit.reason
-    claim = await journal.claim(resources.database, agent_id, resources.lease_seconds)
-    if claim.turn_id is not None:
+    try:
+        claim = await journal.claim(resources.database, agent_id, resources.lease_seconds)
+    except NotFound:
+        claim = None  # it failed before it had opened its conversation: there is nothing to mark
+    if claim is not None and claim.turn_id is not None:
         error = ProviderError("The agent failed too often and waits for an operator")
         await journal.commit(
             resources.database,
