@@ -30,7 +30,7 @@ OPEN_LIMIT = 32_768
 """A value without an end is given up after so many bytes."""
 MOST_HITS = 256
 """A scan stops here and goes on behind the stretches that it has found; each hit is a call into Python."""
-FREE_EFFORT = 7_000
+FREE_EFFORT = 6_000
 BYTES_PER_EFFORT = 32
 """Effort is counted in microseconds of a small machine: so much at once, and one more for so many bytes."""
 RESCAN_EFFORT = 200
