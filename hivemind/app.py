@@ -22,6 +22,7 @@ from hivemind.http.chat import Chat
 from hivemind.http.edge import Drain, Edge
 from hivemind.http.limits import Limiter
 from hivemind.http.recount import recount
+from hivemind.http.refusals import Refusals, RefusalWriter
 from hivemind.http.tokens import Tokens
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
@@ -31,7 +32,7 @@ from hivemind.settings_load import Loaded
 from hivemind.watchdog import Watchdog
 
 Report = Callable[[str], None]
-KINDS = ("agents", "children", "edge", "rows", "supervisor", "watchdog")
+KINDS = ("agents", "children", "edge", "refusals", "rows", "supervisor", "watchdog")
 
 # What the code asks for; the owner's settings go over it.
 AGENT_POLICY = {
@@ -161,7 +162,8 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         await recount(database, limiter)
         callers = Callers(keys.signing_key, networks(settings.server.trusted_proxies))
         tokens = Tokens(keys.signing_keys, settings.limits.conversation_token_seconds)
-        chat = Chat(system, profiles, limiter, callers, tokens)
+        refusals = Refusals()
+        chat = Chat(system, profiles, limiter, callers, tokens, refusals)
         lane = routes.lane(
             chat,
             system,
@@ -177,7 +179,12 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             ChildSpec(
                 "workers",
                 Supervisor,
-                ((ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),),),
+                (
+                    (
+                        ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
+                        ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
+                    ),
+                ),
             ),
             ChildSpec("edge", Edge, (lane, settings.server), policy=WORKER_POLICY),
         )

@@ -11,6 +11,7 @@ class Action(StrEnum):
     TURN_FAILED = "chat:turn:failed"
     TURN_INTERRUPTED = "chat:turn:interrupted"
     TURN_REFUSED = "chat:turn:refused"
+    REQUEST_REFUSED = "edge:request:refused"
     AGENT_GIVEN_UP = "supervision:agent:given-up"
     RESERVATION_RELEASED = "budget:reservation:released"
     CAP_SOFT_REACHED = "budget:cap:soft-reached"

@@ -104,7 +104,7 @@ def test_what_is_released_has_passed_the_window_and_what_is_asked_the_guards():
     given = re.findall(r"_release\(turn, events, (.*)\)$", functions["_stream"], re.MULTILINE)
     assert given and all(text.startswith("await gate.passed(seconds, ") for text in given)
     admits = functions["admit"]
-    assert admits.index("_guard_input(") < admits.index("compose(") < admits.index("journal.admit(")
+    assert admits.index("_guard_input(") < admits.index("compose(") < admits.index("_admitted(")
     assert "message.text" not in admits[admits.index("compose(") :]
 
 
