@@ -18,7 +18,8 @@ from hivemind.errors import InvalidFields
 
 # What Vixie's cron takes; croniter's own inventions (seconds, L, #, hashes, @words) are refused.
 _FIELDS = re.compile(r"[0-9A-Za-z*,/-]+(?: [0-9A-Za-z*,/-]+){4}")
-_WORDS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat".split())
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_WORDS = frozenset((*_MONTHS, "sun", "mon", "tue", "wed", "thu", "fri", "sat"))
 _MAX_CHARS = 200
 _INSTANT = timedelta(microseconds=1)
 # The largest jump that a zone has made: a whole day, at the date line.
