@@ -4,7 +4,7 @@ Who carries them out is `dispatcher`; when one that failed is tried again is `re
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, cast
 from uuid import UUID
@@ -88,7 +88,7 @@ class Wanted:
     task_id: UUID | None = None
     parent_id: UUID | None = None
     key: str | None = None
-    retry: Retry = Retry()
+    retry: Retry = field(default_factory=Retry)
     not_before: datetime | None = None
 
 

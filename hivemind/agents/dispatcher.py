@@ -56,7 +56,7 @@ def tell(system: ActorSystem, message: Wake | Cancelled) -> None:
 class Dispatcher(Actor):
     """Holds at most `concurrency` directives that work; those whose agent waits for a person do not count.
 
-    `owner` stays the same when this actor is restarted: what a former incarnation held is taken again at once.
+    `owner` stays the same over restarts of this actor: what it held before is taken again at once.
     """
 
     mode = "task"

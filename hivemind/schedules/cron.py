@@ -5,7 +5,7 @@ comes twice. The rules are in docs/how-to/run-on-a-schedule.md. Pure: no clock i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -116,7 +116,7 @@ class Cron:
         return end.replace(microsecond=0)
 
 
-def _fields(expression: str) -> list[list[int | str]]:
+def _fields(expression: str) -> Sequence[Sequence[int | str]]:
     words = {word.lower() for word in re.findall(r"[A-Za-z]+", expression)}
     if len(expression) > _MAX_CHARS or not _FIELDS.fullmatch(expression) or not words <= _WORDS:
         raise _wrong("cron", "takes five fields: minute, hour, day of month, month, day of week")
