@@ -155,30 +155,31 @@ begin
             continue;
         end if;
         continue when amount = 0 and p_begins;
-        if not p_begins then
-            select r.amount_micros into held from reservations r
-            where r.turn_id = p_turn and r.cap_id = cap.id and r.subject = cap.subject for update;
-            held := coalesce(held, 0);
-        end if;
         if cap.is_new then
             insert into cap_windows (cap_id, subject, window_start) values (cap.id, cap.subject, cap.start)
             on conflict do nothing;
         end if;
         released := false;
         loop
+            if not p_begins then
+                select r.amount_micros into held from reservations r
+                where r.turn_id = p_turn and r.cap_id = cap.id and r.subject = cap.subject;
+                held := coalesce(held, 0);
+            end if;
             update cap_windows w set reserved_micros = w.reserved_micros + amount - held
             where w.cap_id = cap.id and w.subject = cap.subject and w.window_start = cap.start
               and (amount <= held or w.spent_micros + w.reserved_micros + amount - held <= cap.limit_micros)
               and (cap.on_soft <> 'ask' or not p_begins or cap.soft_micros is null
                    or w.spent_micros + w.reserved_micros < cap.soft_micros or w.acknowledged_until > now());
             exit when found;
-            -- What a crash has left behind is nobody's reason to refuse.
+            -- What a crash has left behind is nobody's reason to refuse. It may be this turn's own.
             if released or release_expired(cap.id, cap.subject) = 0 then
                 raise exception using
-                    errcode = case when exists (
+                    errcode = case when cap.on_soft = 'ask' and p_begins and exists (
                         select from cap_windows w
                         where w.cap_id = cap.id and w.subject = cap.subject and w.window_start = cap.start
-                          and w.spent_micros + w.reserved_micros + amount - held <= cap.limit_micros
+                          and w.spent_micros + w.reserved_micros >= cap.soft_micros
+                          and w.spent_micros + w.reserved_micros + amount <= cap.limit_micros
                     ) then 'HM011' else 'HM010' end,
                     message = 'cap exceeded', hint = cap.id::text,
                     detail = cap.scope || ' cap for this ' || cap.period;
@@ -205,6 +206,8 @@ begin
     if not found then
         return false;
     end if;
+    -- Reservations before windows, as everywhere: else this and a release could wait for each other.
+    perform from reservations r where r.turn_id = p_turn for update;
     perform reserve(p_turn, held.profile_id, held.agent_id, held.caller, held.schedule_id, held.parent_id, p_total,
                     null, held.admitted_at, p_lease, false);
     return true;
