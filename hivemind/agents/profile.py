@@ -1,8 +1,8 @@
 """Profiles: the configured personas that agents are instances of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 from uuid import UUID
 
 import trio
@@ -33,6 +33,8 @@ class Profile:
     when_busy: Literal["queue", "refuse", "interrupt"]
     when_client_leaves: Literal["finish", "stop"]
     max_messages_per_minute: int | None
+    tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
+    documents_only: bool = False
 
     @property
     def public(self) -> bool:

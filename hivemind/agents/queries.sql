@@ -3,7 +3,7 @@
 -- name: profiles
 -- In the order of the fields of `Profile`.
 select id, slug, name, prompt, tier, model, cheaper_model, max_input_chars, max_output_tokens, history_messages,
-       injection_threshold, on_injection, when_busy, when_client_leaves, max_messages_per_minute
+       injection_threshold, on_injection, when_busy, when_client_leaves, max_messages_per_minute, tools, documents_only
 from agent_profiles
 
 -- name: admit
