@@ -1,10 +1,25 @@
-"""The audit log: who did what, in one vocabulary, append-only.
+"""The audit log: who did what, in one vocabulary, append-only and sealed into a chain.
 
 Turns are audited inside the statements that admit and commit them; `record` writes everything else. Details
 hold verdicts and scrubbed text only: never raw text that a guard has touched, never an address.
 """
 
 from hivemind.audit.actions import Action
-from hivemind.audit.log import record
+from hivemind.audit.entries import Filter, Verdict, lines, page
+from hivemind.audit.log import Erasure, erase, record, seal
+from hivemind.audit.sealer import Sealer
+from hivemind.audit.signature import HeadKey
 
-__all__ = ["Action", "record"]
+__all__ = [
+    "Action",
+    "Erasure",
+    "Filter",
+    "HeadKey",
+    "Sealer",
+    "Verdict",
+    "erase",
+    "lines",
+    "page",
+    "record",
+    "seal",
+]
