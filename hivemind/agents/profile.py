@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import trio
 
+from hivemind.agents.bounds import Bounds
 from hivemind.errors import NotFound
 from hivemind.persistence import Database, load_queries
 
@@ -33,6 +34,9 @@ class Profile:
     when_busy: Literal["queue", "refuse", "interrupt"]
     when_client_leaves: Literal["finish", "stop"]
     max_messages_per_minute: int | None
+    bounds: Bounds
+    approval_seconds: int
+    on_approval_deadline: Literal["approve", "deny"]
 
     @property
     def public(self) -> bool:
@@ -85,7 +89,12 @@ class Profiles:
             if trio.current_time() - self._read_at < self._fresh_seconds:
                 return
             rows = await self._database.fetch_all(_QUERIES["profiles"], repeatable=True)
-            profiles = [Profile(**row) for row in rows]
+            profiles = [_profile(row) for row in rows]
             self._by_slug = {profile.slug: profile for profile in profiles}
             self._by_id = {profile.id: profile for profile in profiles}
             self._read_at = trio.current_time()
+
+
+def _profile(row: dict[str, Any]) -> Profile:
+    bounds = Bounds(**{name: row.pop(name) for name in Bounds.__annotations__})
+    return Profile(bounds=bounds, **row)
