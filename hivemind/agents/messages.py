@@ -11,7 +11,7 @@ class UserMessage:
     """A person's message; answered with the `EventLog` of its turn.
 
     `opens` says that the conversation begins with it. `idempotency` is a scope and a key within it: the same
-    pair again is the same message.
+    pair again is the same message. `schedule_id` and `parent_id` say for whose caps it counts too.
     """
 
     text: str
@@ -19,6 +19,8 @@ class UserMessage:
     caller: str
     opens: bool
     idempotency: tuple[str, str] | None = None
+    schedule_id: UUID | None = None
+    parent_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

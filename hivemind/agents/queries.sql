@@ -28,7 +28,7 @@ select role, text from (
     order by m.id desc limit %s
 ) newest order by id
 
--- name: unfinished_message
+-- name: unfinished
 select t.caller, m.text, t.model
 from turns t join messages m on m.turn_id = t.id and m.role = 'user'
 where t.id = %s and t.state = 'admitted'
