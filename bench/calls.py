@@ -82,7 +82,7 @@ async def measure(port: int, path: str, count: int, at_once: int) -> float:
         async def one(times: int) -> None:
             for _ in range(times):
                 events = [event async for group in calls.stream(REQUEST) for event in group]
-                assert len(events) > 9
+                assert len(events) > 2
 
         await one(20)
         begin = time.process_time()

@@ -5,6 +5,7 @@ Read by people, proxies and the watchdog.
 
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ Status = Literal["ok", "degraded", "down"]
 _ORDER: tuple[Status, ...] = ("ok", "degraded", "down")
 _LOW_DISK_BYTES = 512 * 1024 * 1024
 _PROVIDER_FRESH_SECONDS = 15.0
+_BUDGETS_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,11 @@ class Health:
         return Check("ok")
 
     async def _check_budgets(self) -> Check:
-        try:
+        caps = None
+        with trio.move_on_after(_BUDGETS_SECONDS), suppress(DatabaseUnavailable):
             caps = await strained(self._database)
-        except DatabaseUnavailable as error:
-            return Check("degraded", "not known while the database does not answer", error.remedy)
+        if caps is None:
+            return Check("degraded", "not known while the database does not answer")
         if not caps:
             return Check("ok")
         told = "; ".join(f"{cap.words} is at {cap.share:.0%}" for cap in caps[:3])

@@ -152,10 +152,10 @@ class Cell:
             return GivenUp(f"{self.address} was given up after {self.restarts} restarts")
         return ActorDeadError(f"{self.address} {why}")
 
-    def enter(self, state: State) -> None:
+    def enter(self, state: State, at: float | None = None) -> None:
         """Change the visible state and tell who listens."""
         self.state = state
-        self.since = self.system.now()
+        self.since = self.system.now() if at is None else at
         if self.system.feeds:
             self.system.announce(self)
 
@@ -323,7 +323,8 @@ class Cell:
         mailbox.signal &= SUSPEND
         error = exit.error
         text = None if error is None else f"{type(error).__name__}: {error}"
-        self.last_exit = LastExit(exit.reason, text, self.system.now())
+        now = self.system.now()
+        self.last_exit = LastExit(exit.reason, text, now)
         self.failure = None
         supervisor = self.supervisor
         try:
@@ -331,7 +332,7 @@ class Cell:
         except Exception:
             logger.exception("%s: on_exit failed", self.address)
         finally:
-            self.enter("down")
+            self.enter("down", now)
             if supervisor is None:
                 self.system.forget(self)
                 mailbox.close()

@@ -84,8 +84,7 @@ def serve(  # noqa: C901, PLR0912, PLR0915 the hot loop: a function call more is
     popleft = queue.popleft
     stopwatch = system.stopwatch
     waiting = len(queue)
-    if waiting > mailbox.high_water:
-        mailbox.high_water = waiting
+    mailbox.high_water = max(mailbox.high_water, waiting)
     handled = step = 0
     look = LOOK_EVERY
     message: Any
@@ -97,7 +96,7 @@ def serve(  # noqa: C901, PLR0912, PLR0915 the hot loop: a function call more is
         while True:
             # So many wait at least, and nobody else takes them: no look at the queue between them, and
             # the inner loop counts for less than a sum at every message would.
-            for step in STEPS[min(len(queue), look)]:
+            for step in STEPS[min(len(queue), look)]:  # noqa: B007 it is the count
                 message = popleft()
                 try:
                     if type(message) not in SPECIAL:

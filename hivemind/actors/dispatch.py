@@ -1,4 +1,4 @@
-# ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
+# ruff: noqa: A001, A002 -- an exit is what ends an actor, as in OTP
 """Who runs an actor: a few worker tasks for all pooled ones, a task of its own for each task-mode one.
 
 Both obey signals (start, stop, fail, kill, suspend) between messages, in `obey`. What happens to a single
@@ -119,8 +119,13 @@ class Dispatcher:
                 # Where nobody else waits, only the time slice ends a turn.
                 budget = throughput if run_queue else ALONE
                 suspended = None if mailbox.signal else serve(mailbox, budget)
-                if suspended is not None or mailbox.signal:
-                    await self._attend(mailbox, suspended, grip)
+                rest: Coroutine[Any, Any, None] | None = None
+                if suspended is not None:
+                    rest = _complete_and_obey(mailbox.cell, suspended, grip)
+                elif mailbox.signal:
+                    rest = _obey_now(mailbox.cell, grip)
+                if rest is not None:
+                    await self._attend(mailbox, rest, grip)
                 self._settle(mailbox)
                 if grip.cancelled:
                     return
@@ -151,10 +156,9 @@ class Dispatcher:
 
     @types.coroutine
     def _attend(  # noqa: C901 one coroutine driven by hand
-        self, mailbox: Mailbox, suspended: Suspended | None, grip: Grip
+        self, mailbox: Mailbox, coroutine: Coroutine[Any, Any, None], grip: Grip
     ) -> Generator[Any, Any, None]:
         """Complete a handler, obey signals. Followers take over only if that really suspends."""
-        coroutine = _complete_and_obey(mailbox.cell, suspended, grip)
         try:
             trap = coroutine.send(None)
         except StopIteration:
@@ -237,6 +241,51 @@ async def _complete_and_obey(cell: Cell, suspended: Suspended | None, grip: Grip
         await _obey(cell, grip)
 
 
+def _obey_now(cell: Cell, grip: Grip) -> Coroutine[Any, Any, None] | None:
+    """Carry out a lone signal as far as that takes no waiting; return what is left to await.
+
+    Nearly all crashes and restarts are done here, without a coroutine.
+    """
+    mailbox = cell.mailbox
+    cls = cell.cls
+    if mailbox.signal == FAIL and not cls.mourns and not cls.has_children:
+        cell.end(_fault(cell))
+        return None
+    if mailbox.signal == START:
+        mailbox.signal = 0
+        assert cell.actor is not None
+        started, error = _begin_hook(cell, cell.actor.on_start)
+        if started is None and error is None and not mailbox.signal:
+            cell.came_up()
+            return None
+        return _go_on_starting(cell, grip, started, error)
+    return _complete_and_obey(cell, None, grip)
+
+
+async def _go_on_starting(cell: Cell, grip: Grip, started: Any, error: BaseException | None) -> None:
+    await _finish_start(cell, grip, started, error)
+    await _complete_and_obey(cell, None, grip)
+
+
+def _fault(cell: Cell) -> Exit:
+    error = cell.failure
+    assert error is not None
+    logger.error("%s failed", cell.address, exc_info=error)
+    return Exit("error", error)
+
+
+async def _finish_start(cell: Cell, grip: Grip, started: Any, error: BaseException | None) -> None:
+    if started is not None:
+        error = await _finish_hook(cell, grip, started)
+    if cell.mailbox.signal & (KILL | FAIL):
+        return
+    if error is not None:
+        logger.error("%s failed to start", cell.address, exc_info=error)
+        await _end(cell, grip, Exit("start_failed", error))
+    else:
+        cell.came_up()
+
+
 async def _complete(cell: Cell, suspended: Suspended, grip: Grip) -> None:
     """Wait for a handler that suspended and answer its caller, whatever happens."""
     reply = suspended.reply
@@ -255,7 +304,7 @@ async def _complete(cell: Cell, suspended: Suspended, grip: Grip) -> None:
         mailbox.high_water = max(mailbox.high_water, len(mailbox))
 
 
-async def _obey(cell: Cell, grip: Grip) -> None:  # noqa: C901, PLR0912 a branch per signal
+async def _obey(cell: Cell, grip: Grip) -> None:
     """Carry out the weightiest signal. Ends in a state other than RUNNING if the actor ended."""
     mailbox = cell.mailbox
     actor = cell.actor
@@ -263,27 +312,18 @@ async def _obey(cell: Cell, grip: Grip) -> None:  # noqa: C901, PLR0912 a branch
     if mailbox.signal & KILL:
         await _end(cell, None, cell.ending or KILLED)
     elif mailbox.signal & FAIL:
-        error = cell.failure
+        exit = _fault(cell)
+        error = exit.error
         assert error is not None
-        logger.error("%s failed", cell.address, exc_info=error)
         if cell.cls.mourns:
             await _hook(cell, grip, actor.on_failure, type(error), error, error.__traceback__)
         if cell.cls.has_children:
-            await _end(cell, grip, Exit("error", error))
+            await _end(cell, grip, exit)
         else:
-            cell.end(Exit("error", error))
+            cell.end(exit)
     elif mailbox.signal & START:
         mailbox.signal &= ~START
-        started, error = _begin_hook(cell, actor.on_start)
-        if started is not None:
-            error = await _finish_hook(cell, grip, started)
-        if mailbox.signal & (KILL | FAIL):
-            return
-        if error is not None:
-            logger.error("%s failed to start", cell.address, exc_info=error)
-            await _end(cell, grip, Exit("start_failed", error))
-        else:
-            cell.came_up()
+        await _finish_start(cell, grip, *_begin_hook(cell, actor.on_start))
     elif mailbox.signal & STOP:
         if cell.state != "stopping":
             cell.enter("stopping")

@@ -8,9 +8,8 @@ say its source. Doing what was decided is the business of `supervisor` and `rows
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, get_args
 
@@ -244,15 +243,25 @@ def within(policy: Policy, times: tuple[float, ...], now: float) -> tuple[float,
     return tuple(at for at in times if at >= since)
 
 
-def decide(policy: Policy, history: History, now: float, exit: Exit, *, chance: float = 0.0) -> Decision:
+def decide(
+    policy: Policy,
+    history: History,
+    now: float,
+    exit: Exit,
+    *,
+    chance: float = 0.0,
+    budget: Policy | None = None,
+) -> Decision:
     """Decide what follows an exit. `chance` in 0..1 shortens the delay by that share of the jitter.
 
+    `budget` is the policy whose `max_restarts` and `within_seconds` count, where that is not the child's own.
     As in OTP the new restart counts, a failed restart counts again, and `max_restarts = 0` allows none.
     """
     if not wants_restart(policy, exit):
         return Forget()
-    restarted_at = (*within(policy, history.restarted_at, now), now)
-    if len(restarted_at) > policy.max_restarts:
+    budget = budget or policy
+    restarted_at = (*within(budget, history.restarted_at, now), now)
+    if len(restarted_at) > budget.max_restarts:
         return GiveUp() if history.own_budget else Escalate()
     healthy = history.up_at is not None and now - history.up_at >= policy.backoff_reset_seconds
     attempts = 0 if healthy else history.attempts
@@ -263,9 +272,3 @@ def decide(policy: Policy, history: History, now: float, exit: Exit, *, chance: 
     grown = policy.backoff_initial_seconds * policy.backoff_factor ** min(attempts, 60)
     delay = min(policy.backoff_max_seconds, grown) * (1 - policy.backoff_jitter * chance)
     return Wait(delay, after) if delay > 0 else Restart(after)
-
-
-@lru_cache(maxsize=256)
-def shared(child: Policy, supervisor: Policy) -> Policy:
-    """Return the child's policy under the budget that it shares with its siblings."""
-    return replace(child, max_restarts=supervisor.max_restarts, within_seconds=supervisor.within_seconds)

@@ -128,11 +128,11 @@ class RowSupervisor(Supervisor):
 
     # -- deciding and doing
 
-    def _decide(self, cell: Cell, exit: Exit) -> Decision:
+    def _decide(self, cell: Cell, exit: Exit, now: float) -> Decision:
         history = cell.history or History()
         up_at = None if exit.reason == "start_failed" else cell.up_at
         history = History(history.restarted_at, history.attempts, up_at, own_budget=True)
-        return decide(cell.policy, history, self.system.now(), exit, chance=self.chance())
+        return decide(cell.policy, history, now, exit, chance=self.chance())
 
     def _remember(self, cell: Cell, history: History) -> None:
         cell.history = history

@@ -28,7 +28,6 @@ from hivemind.actors.policy import (
     Restart,
     Wait,
     decide,
-    shared,
     wants_restart,
     within,
 )
@@ -210,8 +209,8 @@ class Supervisor(Actor):
             return
         elif self.strategy == "one_for_one" and not self._cell.mailbox.signal:
             # A restart that concerns nobody else need not wait for the supervisor's turn.
-            decision = self._decide(cell, exit)
-            if isinstance(decision, Restart):
+            decision = self._decide(cell, exit, cell.since)
+            if type(decision) is Restart:
                 self._remember(cell, decision.history)
                 self._relaunch(cell)
             else:
@@ -221,12 +220,11 @@ class Supervisor(Actor):
 
     # -- deciding and doing
 
-    def _decide(self, cell: Cell, exit: Exit) -> Decision:
+    def _decide(self, cell: Cell, exit: Exit, now: float) -> Decision:
         attempts = 0 if cell.history is None else cell.history.attempts
         up_at = None if exit.reason == "start_failed" else cell.up_at
         history = History(self._restarted_at, attempts, up_at)
-        policy = shared(cell.policy, self._cell.policy)
-        return decide(policy, history, self.system.now(), exit, chance=self.chance())
+        return decide(cell.policy, history, now, exit, chance=self.chance(), budget=self._cell.policy)
 
     def _remember(self, cell: Cell, history: History) -> None:
         """Keep the window for all children, and for each what an operator wants to see of it."""
@@ -249,7 +247,7 @@ class Supervisor(Actor):
             self._tell_self(Exited(cell, cell.incarnation, Exit("start_failed", error)))
 
     async def _exited(self, cell: Cell, exit: Exit) -> None:
-        decision = self._decide(cell, exit)
+        decision = self._decide(cell, exit, self.system.now())
         if isinstance(decision, (Restart, Wait)):
             self._remember(cell, decision.history)
         await self._follow(cell, exit, decision)

@@ -30,9 +30,9 @@ from hivemind.actors.ref import ActorRef
 from hivemind.actors.rows import RowSupervisor
 from hivemind.actors.signals import KILLED, Escalated, Exit, Watches
 from hivemind.actors.snapshot import Feed, Snapshot, StateChange, Tree, grow, take
-from hivemind.actors.supervisor import RootSupervisor, Supervisor
+from hivemind.actors.supervisor import RestartChild, RootSupervisor, StopChild, Supervisor
 from hivemind.actors.timers import Timers
-from hivemind.errors import Conflict
+from hivemind.errors import Conflict, NotFound
 
 logger = logging.getLogger("hivemind.actors")
 
@@ -231,6 +231,52 @@ class ActorSystem:
         """Drop an address that nobody will restart."""
         if self.cells.get(cell.address) is cell:
             del self.cells[cell.address]
+
+    # -- operators' wishes, by address; a suspended or failed actor obeys as well
+
+    async def restart(self, address: str) -> ActorRef:
+        """Stop a supervised actor, if it runs, and start it with a clean history; its mail is kept.
+
+        It is the way back for one that was stopped or given up. Nothing is spent of any budget. The stop
+        overtakes the actor's mail; a message in hand has the policy's `shutdown_seconds` to finish.
+        """
+        cell = self._present(address)
+        if cell.supervisor is None:
+            raise Conflict(f"nobody supervises {address}, so nobody can restart it")
+        ref: ActorRef = await cell.supervisor.actor_ref.call(RestartChild(cell.name), timeout_seconds=None)
+        return ref
+
+    async def stop(self, address: str) -> None:
+        """Stop an actor in order, ahead of its mail, and leave it down; kill it after its deadline."""
+        cell = self._present(address)
+        if cell is self.root:
+            raise Conflict("the root ends with the system, not by itself")
+        if cell.supervisor is None:
+            await cell.ref.terminate(cell.policy.shutdown_seconds)
+        else:
+            await cell.supervisor.actor_ref.call(StopChild(cell.name), timeout_seconds=None)
+
+    def suspend(self, address: str) -> None:
+        """Have an actor handle nothing from now on: the message in hand is finished, its mail is kept."""
+        self._running(address).suspend()
+
+    def resume(self, address: str) -> None:
+        """Undo `suspend`; harmless when the actor is not suspended."""
+        self._running(address).resume()
+
+    def _present(self, address: str) -> Cell:
+        cell = self.cells.get(address)
+        if cell is None:
+            raise NotFound(f"there is no actor at {address}")
+        return cell
+
+    def _running(self, address: str) -> Cell:
+        cell = self._present(address)
+        if cell.closed:
+            raise Conflict(f"{address} is {cell.state}")
+        if cell.cls.has_children:
+            raise Conflict(f"{address} is a supervisor: suspended, it would leave its children alone")
+        return cell
 
     # -- policy
 

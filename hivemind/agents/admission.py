@@ -82,15 +82,21 @@ async def take_up(
     epoch: int,
     history: Sequence[ProviderMessage],
     left: Unfinished,
+    lost_attempts: int,
 ) -> Turn:
-    """A turn that a former incarnation had admitted, with its steps so far; its text has passed the gates then."""
+    """A turn that a former incarnation had admitted, with its steps so far; its text has passed the gates then.
+
+    How far the attempts got that were lost since the last step is not known, so each is booked at its worst case.
+    """
     tools = offered(resources, profile)
     request = compose(profile, left.model, history, left.text, resources.context_tokens, tools)
     price = resources.prices.of(resources.calls.name, left.model)
     done = await steps.load(resources.database, left.turn_id)
-    return Turn(
+    taken_up = Turn(
         left.turn_id, agent_id, epoch, profile, left.caller, left.text, request, price, taken_up=True, steps=done
     )
+    taken_up.lost_micros = lost_attempts * worst_case_micros(price, taken_up.request)
+    return taken_up
 
 
 def offered(resources: Resources, profile: Profile) -> tuple[ToolSpec, ...]:

@@ -15,11 +15,11 @@ from uuid import UUID
 import trio
 
 from hivemind.actors import Actor, Exit
-from hivemind.agents import journal, turn
+from hivemind.agents import admission, journal, loop
 from hivemind.agents.events import Event, EventLog, Failed, Known, Lost
 from hivemind.agents.journal import Admitted, Claim
 from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
-from hivemind.agents.turn import Resources, Turn
+from hivemind.agents.turn import NOTHING_USED, Resources, Turn
 from hivemind.audit import Action, record
 from hivemind.errors import (
     AgentBusy,
@@ -195,7 +195,7 @@ class Agent(Actor):
             assert self._epoch is not None
             # Whoever asks for this turn by its id waits here until the log is known by it.
             async with self._claiming:
-                opened = await turn.admit(self._resources, self._id, self._epoch, self._history, message)
+                opened = await admission.admit(self._resources, self._id, self._epoch, self._history, message)
                 if not isinstance(opened, Admitted):
                     events.epoch, events.turn_id = opened.epoch, opened.id
                     self._log = last = events
@@ -252,9 +252,9 @@ class Agent(Actor):
     async def _answer(self, opened: Turn, events: EventLog, scope: trio.CancelScope) -> None:
         resources = self._resources
         with scope:
-            await turn.answer(resources, opened, events)
+            await loop.answer(resources, opened, events)
         if scope.cancelled_caught:
-            await turn.end(resources, opened, events, "interrupted", Interrupted())
+            await loop.end(resources, opened, events, "interrupted", Interrupted())
         elif events.ended and events.events[-1].kind == "reply":
             self._history += (
                 ProviderMessage("user", opened.text),
@@ -284,17 +284,16 @@ class Agent(Actor):
         if left is None or left.turn_id is None or events is None:
             return
         resources = self._resources
-        found = await journal.unfinished_message(resources.database, left.turn_id)
+        found = await journal.unfinished(resources.database, left.turn_id)
         if found is None:
             return
         profile = await resources.profiles.by_id(left.profile_id)
-        _, text, model = found
-        opened = turn.take_up(
-            resources, profile, self._id, left.epoch, self._history, left.turn_id, text, model
+        opened = await admission.take_up(
+            resources, profile, self._id, left.epoch, self._history, found, left.attempts - 1
         )
         if left.attempts > MAX_ATTEMPTS:
             failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")
-            await turn.end(resources, opened, events, "failed", failure)
+            await loop.end(resources, opened, events, "failed", failure)
         else:
             self._scope = trio.CancelScope()
             await self._answer(opened, events, self._scope)
@@ -313,7 +312,7 @@ async def give_up(resources: Resources, agent_id: UUID, exit: Exit) -> None:
             claim.epoch,
             "failed",
             None,
-            turn.NOTHING_USED,
+            NOTHING_USED,
             error,
             {"error": error.code},
         )

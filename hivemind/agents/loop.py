@@ -72,6 +72,8 @@ async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
             _say(turn, events, turn.profile.bounds.told(turn.incomplete))
     except (ProviderError, GuardRefused, BudgetExceeded, Interrupted) as failure:
         error = failure
+        # A call that failed before it answered is not billed.
+        turn.asked = turn.received_bytes > 0
     await end(resources, turn, events, "failed" if error else "answered", error)
 
 
@@ -86,6 +88,8 @@ async def end(
     detail: dict[str, object] = {"findings": summary(turn.findings)}
     if turn.incomplete is not None:
         detail["incomplete"] = turn.incomplete
+    if turn.lost_micros:
+        detail["lost_micros"] = turn.lost_micros
     if error is not None:
         detail["error"] = error.code
         if isinstance(error, Refused):
@@ -160,10 +164,12 @@ async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolC
     """One call to the model, streamed through the hold-back window; the calls of tools that it wants."""
     window, seconds = resources.guards.window(), resources.guard_seconds
     wanted: list[ToolCall] = []
+    turn.asked = True
     async with aclosing(resources.calls.stream(turn.request)) as stream:
         async for group in stream:
             # What arrived together goes on together: one look of the guards and one event for all of it.
             if text := "".join([event.text for event in group if isinstance(event, TextDelta)]):
+                turn.received_bytes += len(text.encode())
                 _release(turn, events, await gate.passed(seconds, len(text), window.push, text))
             for event in group:
                 if isinstance(event, ProviderUsage):
@@ -201,7 +207,7 @@ async def _hold(resources: Resources, turn: Turn) -> None:
     if turn.price.free:
         return
     so_far = sum(step.usage.cost_micros for step in turn.steps)
-    total = so_far + worst_case_micros(turn.price, turn.request)
+    total = so_far + turn.lost_micros + worst_case_micros(turn.price, turn.request)
 
     async def held() -> bool:
         return await hold(resources.database, turn.id, turn.epoch, total, resources.lease_seconds)
@@ -234,7 +240,7 @@ async def _intend(
 
     await _owned(recorded, turn)
     turn.steps.append(step)
-    turn.findings = ()
+    turn.findings, turn.lost_micros = (), 0
     for effect in effects:
         events.append(ToolCalled(effect.id, effect.call.name, effect.arguments))
         if effect.outcome is not None:

@@ -3,6 +3,7 @@
 Accepting one is `admission`, answering it `loop`.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
@@ -46,8 +47,10 @@ class Resources:
 class Turn:
     """A turn that was admitted: who it is for, its request and price, and what has been released of the answer.
 
-    `request` is what the model is asked now; `base` what it was asked first. `taken_up` says that a former
-    incarnation admitted it: the money that it held may have been given back.
+    `request` is what the model is asked now; `base` what it was asked first. `asked` says that a provider has
+    the prompt, and is paid for it and for what it streamed. `taken_up` says that a former incarnation admitted
+    the turn: what it held may have been given back, and `lost_micros` is what its calls cost at most, which
+    nobody can say any more.
     """
 
     id: UUID
@@ -59,11 +62,14 @@ class Turn:
     base: ProviderRequest
     price: Price
     taken_up: bool = False
+    lost_micros: int = 0
     steps: list[Step] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     usage: ProviderUsage | None = None
     findings: tuple[Finding, ...] = ()
     incomplete: Bound | None = None
+    asked: bool = False
+    received_bytes: int = 0
     request: ProviderRequest = field(init=False)
     step_began: int = field(init=False)
 
@@ -80,7 +86,7 @@ class Turn:
             self.request = replace(self.base, messages=(*self.base.messages, *told))
         else:
             self.request = self.base
-        self.usage = None
+        self.usage, self.asked, self.received_bytes = None, False, 0
         self.step_began = len(self.released)
 
     @property
@@ -96,14 +102,14 @@ class Turn:
     def settled(self) -> Usage:
         """What is to be booked for the call under way: the provider's word, or a guess at what was cut off."""
         used = self.usage
+        if used is None and not self.asked:
+            return Usage(0, 0, self.lost_micros)
         if used is None:
-            text = self.step_text
-            if not text:
-                return NOTHING_USED
-            asked = len(self.request.system) + sum(len(m.text) for m in self.request.messages)
-            used = ProviderUsage(asked // _BYTES_PER_TOKEN + 1, len(text) // _BYTES_PER_TOKEN + 1, True)
+            asked = sum(len(text.encode()) for text in texts(self.request))
+            read, written = asked // _BYTES_PER_TOKEN + 1, self.received_bytes // _BYTES_PER_TOKEN + 1
+            used = ProviderUsage(read, written, estimated=True)
         cost = self.price.cost_micros(used.input_tokens, used.output_tokens)
-        return Usage(used.input_tokens, used.output_tokens, cost)
+        return Usage(used.input_tokens, used.output_tokens, cost + self.lost_micros)
 
     def total(self) -> Usage:
         """What the turn has used in all."""
@@ -129,9 +135,17 @@ def compose(
     return ProviderRequest(model, profile.prompt, messages, profile.max_output_tokens, tools=tools)
 
 
+def texts(request: ProviderRequest) -> tuple[str, ...]:
+    """Everything of a request that the model reads."""
+    calls = (call for message in request.messages for call in message.tool_calls)
+    return (
+        request.system,
+        *(message.text for message in request.messages),
+        *(call.name + call.arguments for call in calls),
+        *(f"{tool.name}{tool.description}{json.dumps(tool.parameters)}" for tool in request.tools),
+    )
+
+
 def worst_case_micros(price: Price, request: ProviderRequest) -> int:
     """What the call can cost at most."""
-    texts = [request.system, *(part.text for part in request.messages)]
-    texts += [call.arguments for part in request.messages for call in part.tool_calls]
-    texts += [f"{tool.description}{tool.parameters}" for tool in request.tools]
-    return price.worst_case_micros(tuple(texts), request.max_output_tokens)
+    return price.worst_case_micros(texts(request), request.max_output_tokens)

@@ -50,8 +50,6 @@ class Identifier:
             return False
         if len(set(value)) < 3 or (named and NOT_ONE.search(before)):
             return False
-        if not named and COUNTED[1] in value:
-            return False
         return self.check is None or self.check(value)
 
 

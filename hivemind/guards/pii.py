@@ -6,8 +6,11 @@ span that a rule measured, and returns the parts that count, each with its type.
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
 
-import phonenumbers
+import re2
+from phonenumbers import PhoneMetadata
 from stdnum import bitcoin
 
 from hivemind.guards.identifiers import COUNTED, OTHER_THINGS, identify
@@ -26,6 +29,10 @@ PHONE_WORDS = (
     b"phone", b"tel", b"call", b"mobile", b"fax", b"desk", b"text ", b"whatsapp", b"cell", b"contact",
     b"reach",
     b"handy", b"gsm", b"numaram", b"dial", b"sms", b"office", b"answer",
+)  # fmt: skip
+KINDS = (
+    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan",
+    "voicemail",
 )  # fmt: skip
 PLAIN_REGIONS: tuple[str, ...] = ("US", "TR")
 TRUNK_REGIONS: tuple[str, ...] = ("GB", "TR", "PH", "FR")
@@ -54,6 +61,8 @@ def ip_address(data: bytes, start: int, end: int) -> list[Part]:
 def number(data: bytes, start: int, end: int) -> list[Part]:
     """Identifiers, cards and phone numbers in a run of groups, the longest first at each place."""
     run = data[start:end]
+    if _is_quad(run):
+        return []
     groups: list[tuple[int, int]] = []
     position = 0
     for piece in run.translate(SEPARATORS).split():
@@ -201,28 +210,43 @@ def _is_written_as_phone(written: bytes, digits: str, lengths: tuple[int, ...]) 
 
 
 def _in_some_plan(digits: str, *, written: bool) -> bool:
-    if any(counted in digits for counted in COUNTED):
-        return False
     regions = WRITTEN_REGIONS
     if not written:
+        if any(counted in digits for counted in COUNTED):
+            return False
         if digits[0] == "0" and len(digits) == 10:
             return False
         regions = TRUNK_REGIONS if digits[0] == "0" else PLAIN_REGIONS
     return any(_in_plan(digits, region) for region in regions)
 
 
-def _in_plan(digits: str, region: str | None) -> bool:
-    try:
-        return phonenumbers.is_valid_number(phonenumbers.parse(digits, region))
-    except phonenumbers.NumberParseException:
-        return False
+def _in_plan(digits: str, region: str) -> bool:
+    return _plan(region).fullmatch(digits.encode()) is not None
+
+
+@cache
+def _plan(region: str) -> Any:
+    """The numbers of a region, as phonenumbers describes them: its patterns, on a linear-time engine."""
+    described = PhoneMetadata.metadata_for_region(region)
+    kinds = [getattr(described, kind) for kind in KINDS]
+    patterns = [kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern]
+    return re2.compile(f"{described.national_prefix or ''}?(?:{'|'.join(patterns)})".encode())
+
+
+def effort(value: bytes) -> int:
+    """How many microseconds a look for numbers in `value` may take."""
+    return 3 if _is_quad(value) else 3 * len(value)
+
+
+def _is_quad(run: bytes) -> bool:
+    """Whether this can only be an IP address; numbers are not written so."""
+    return run.count(b".") == 3 and len(run) < 16 and run.translate(None, b"0123456789") == b"..."
 
 
 def mac(data: bytes, start: int, end: int) -> list[Part]:
     """A hardware address of a device, not the broadcast or an empty one."""
     value = data[start:end].translate(None, b":-.").lower()
-    made_up = value in (b"0" * 12, b"f" * 12, b"aabbccddeeff", b"001122334455")
-    return [] if made_up else [(start, end, "DEVICE_ID")]
+    return [(start, end, "DEVICE_ID")] if value not in (b"0" * 12, b"f" * 12) else []
 
 
 def crypto(data: bytes, start: int, end: int) -> list[Part]:

@@ -9,7 +9,7 @@ region of it is withheld unread. The count depends on the text alone, so streams
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -31,15 +31,13 @@ OPEN_LIMIT = 32_768
 MOST_HITS = 256
 """A scan stops here and goes on behind the stretches that it has found; each hit is a call into Python."""
 FREE_EFFORT = 3_000
-BYTES_PER_EFFORT = 12
+BYTES_PER_EFFORT = 8
 """Effort is counted in microseconds of a small machine: so much at once, and one more for so many bytes."""
 RESCAN_EFFORT = 200
 """Behind a value whose end must be looked for, the scan begins anew."""
 REGION = 1_024
 """At least so much is withheld when the effort is used up."""
 WITHHELD = "limit.too_dense"
-DEAR = {"number": 4}
-"""Checks that take more effort than others, by the byte that they look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +50,8 @@ class Measure:
     check: pii.Check | None
     until: Any
     order: int
-    effort: int
-    """For each eight bytes that the check looks at."""
+    effort: Callable[[bytes], int] | None
+    """What the check takes for a value, where that is more than usual."""
 
     @classmethod
     def of(cls, rule: Rule, order: int) -> "Measure":
@@ -66,7 +64,7 @@ class Measure:
             check=CHECKS[rule.check] if rule.check else None,
             until=re2.compile(rule.until.encode()) if rule.until else None,
             order=order,
-            effort=8 * DEAR.get(rule.check or "", 0) + 2,
+            effort=pii.effort if rule.check == "number" else None,
         )
 
 
@@ -249,7 +247,9 @@ class Redaction:
                     position = last if last > position else position + 1
                     if first + base < start or (first == last and measure.until is None):
                         continue
-                    self._spent += 8 + (last - first) * measure.effort // 8
+                    self._spent += 8 + (last - first) // 8
+                    if measure.effort is not None:
+                        self._spent += measure.effort(window[first:last])
                     if check is None:
                         hits.append(Hit(first + base, last + base, measure.rule.type, measure))
                     else:

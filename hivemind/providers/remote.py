@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from hivemind.errors import ProviderUnavailable, Unreachable
 from hivemind.outbound import HttpClient, Reply, Target
-from hivemind.providers.base import ProviderEvent, ProviderRequest
+from hivemind.providers.base import ProviderEvent, ProviderRequest, TextDelta
 from hivemind.providers.dialect import Dialect, error_text
 from hivemind.providers.failures import CallFailed
 
@@ -122,9 +122,14 @@ class Remote:
 
 
 def _gather(events: list[ProviderEvent], found: Iterator[ProviderEvent]) -> CallFailed | None:
-    """Collect what is good; what came before the nonsense is not lost to it."""
+    """Collect what is good, text that came at once as one; what came before nonsense is not lost to it."""
     try:
-        events.extend(found)
+        for event in found:
+            last = events[-1] if events else None
+            if isinstance(event, TextDelta) and isinstance(last, TextDelta):
+                events[-1] = TextDelta(last.text + event.text)
+            else:
+                events.append(event)
     except CallFailed as failure:
         return failure
     return None

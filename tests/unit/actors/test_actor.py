@@ -1,6 +1,7 @@
 # ruff: noqa: A002 -- an exit is what ends an actor, as in OTP
 """Promise: one message at a time, one failure rule, one way out; in both modes."""
 
+import itertools
 import logging
 
 import pytest
@@ -664,3 +665,76 @@ def test_a_cancelled_body_still_stops_its_actors_in_order(cls):
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
     assert log == ["+a", "-a", "xa:shutdown"]
+
+
+@actor_test
+async def test_handled_and_dropped_are_exact_over_long_batches_with_crashes_in_them(kit):
+    await kit.supervisor(ChildSpec("a", Plain), max_restarts=100)
+    a = kit.system.whereis("/supervisor/a")
+    for number in range(500):
+        a.tell("boom" if number in {3, 70, 71, 200} else number)
+    abandoned = a.ask("abandoned", block=False)
+    abandoned.abandoned = True
+    await kit.settle()
+    shot = kit.system.snapshot("/supervisor/a")
+    assert (shot.handled, shot.dropped, shot.mailbox.length, shot.mailbox.high_water) == (500, 4, 0, 501)
+    assert shot.restarts == 4
+
+
+def test_an_actor_alone_gives_way_after_its_time_slice():
+    now = [0.0]
+    handled, seen = [], []
+
+    class Slow(Actor):
+        def on_receive(self, message):
+            handled.append(message)
+            now[0] += 0.0003
+
+    async def main():
+        async with ActorSystem(stopwatch=lambda: now[0]) as system:
+            ref = system.spawn(Slow)
+            for number in range(200):
+                ref.tell(number)
+            while len(handled) < 200:
+                await trio.lowlevel.checkpoint()
+                seen.append(len(handled))
+
+    trio.run(main)
+    turns = [after - before for before, after in itertools.pairwise([0, *seen])]
+    assert max(turns) <= 16
+    assert sum(turns) == 200
+
+
+@actor_test
+async def test_a_plain_start_hook_may_return_a_coroutine_that_waits(kit):
+    life = []
+
+    class Late(Plain):
+        def on_start(self):
+            async def later():
+                await trio.sleep(1)
+                life.append("up")
+
+            return later()
+
+    await kit.rows(lambda row: ChildSpec(row, Late, policy={"max_restarts": 3}))
+    waiting = kit.system.at("/rows/1").ask(1)
+    await kit.settle()
+    assert (kit.state("/rows/1"), waiting.done) == ("starting", False)
+    await kit.advance(1)
+    assert (await waiting, kit.state("/rows/1"), life) == (1, "up", ["up"])
+    kit.system.at("/rows/1").tell("boom")
+    await kit.advance(1)
+    assert (kit.state("/rows/1"), life) == ("up", ["up", "up"])
+
+
+@actor_test
+async def test_an_actor_that_kills_itself_while_it_starts_does_not_come_up(kit):
+    class Doomed(Plain):
+        def on_start(self):
+            self.actor_ref.kill()
+
+    ref = kit.system.spawn(Doomed)
+    await kit.settle()
+    assert not ref.is_alive()
+    assert ("/" + ref.address.strip("/"), "up") not in kit.trace()

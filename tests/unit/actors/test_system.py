@@ -16,7 +16,7 @@ from hivemind.actors import (
     current_system,
 )
 from hivemind.actors.testing import actor_test
-from hivemind.errors import Conflict
+from hivemind.errors import Conflict, NotFound
 
 
 @actor_test
@@ -197,3 +197,88 @@ def test_two_systems_live_side_by_side():
 def test_without_a_system_there_is_no_current_one():
     with pytest.raises(RuntimeError):
         current_system()
+
+
+@both_modes
+@actor_test
+async def test_restart_by_address_overtakes_the_mail_keeps_it_and_spends_no_budget(kit, cls):
+    system = kit.system
+    supervisor = await kit.supervisor(ChildSpec("a", cls), max_restarts=0)
+    in_hand = system.at("/supervisor/a").ask(("sleep", 1))
+    await kit.settle()
+    behind = system.at("/supervisor/a").ask(2)
+    restarted = []
+
+    async def restart():
+        restarted.append(await system.restart("/supervisor/a"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(restart)
+        await kit.advance(1)
+    assert in_hand.done
+    assert await behind == ("w", 2)
+    assert restarted == [system.whereis("/supervisor/a")]
+    assert kit.trace("stopping", "starting")[-2:] == [
+        ("/supervisor/a", "stopping"),
+        ("/supervisor/a", "starting"),
+    ]
+    assert supervisor.is_alive()
+
+
+@both_modes
+@actor_test
+async def test_stop_by_address_leaves_it_down_until_a_restart(kit, cls):
+    system = kit.system
+    await kit.supervisor(ChildSpec("a", cls))
+    await system.stop("/supervisor/a")
+    await kit.advance(100)
+    assert kit.state("/supervisor/a") == "down"
+    with pytest.raises(ActorDeadError):
+        system.at("/supervisor/a").tell(1)
+    await system.restart("/supervisor/a")
+    assert await system.at("/supervisor/a").call(1) == ("w", 1)
+
+
+@both_modes
+@actor_test
+async def test_suspend_and_resume_by_address(kit, cls):
+    system = kit.system
+    await kit.supervisor(ChildSpec("a", cls))
+    system.suspend("/supervisor/a")
+    waiting = system.at("/supervisor/a").ask(1)
+    await kit.advance(10)
+    assert (waiting.done, kit.state("/supervisor/a")) == (False, "suspended")
+    system.resume("/supervisor/a")
+    assert await waiting == ("w", 1)
+
+
+@actor_test
+async def test_a_row_that_was_given_up_comes_back_by_a_restart(kit):
+    await kit.rows(lambda row: ChildSpec(row, Plain, policy={"max_restarts": 0}), policy={"max_restarts": 9})
+    kit.system.at("/rows/1").tell("boom")
+    await kit.settle()
+    assert kit.state("/rows/1") == "failed"
+    await kit.system.restart("/rows/1")
+    assert await kit.system.at("/rows/1").call(1) == 1
+
+
+@actor_test
+async def test_wishes_that_cannot_be_granted_say_so(kit):
+    system = kit.system
+    await kit.supervisor(ChildSpec("a", Plain))
+    lone = system.spawn(Plain, name="lone")
+    with pytest.raises(NotFound):
+        await system.restart("/nobody")
+    with pytest.raises(NotFound):
+        await system.stop("/supervisor/b")
+    with pytest.raises(Conflict):
+        await system.restart("/lone")
+    with pytest.raises(Conflict):
+        await system.stop("/")
+    with pytest.raises(Conflict):
+        system.suspend("/supervisor")
+    await system.stop("/supervisor/a")
+    with pytest.raises(Conflict):
+        system.resume("/supervisor/a")
+    await system.stop("/lone")
+    assert not lone.is_alive()

@@ -1,12 +1,11 @@
 """What a model is asked, and what a turn costs, are decided without a model."""
 
+from types import SimpleNamespace
 from uuid import UUID
 
-import pytest
-
 from hivemind.agents.profile import Profile
-from hivemind.agents.turn import NOTHING_USED, Turn, compose
-from hivemind.budgets import Price
+from hivemind.agents.turn import NOTHING_USED, Resources, Turn, compose, take_up
+from hivemind.budgets import Price, Prices
 from hivemind.providers import ProviderMessage, ProviderRequest
 from hivemind.providers import Usage as ProviderUsage
 
@@ -64,12 +63,32 @@ def test_the_providers_word_is_what_is_booked():
     assert (settled.input_tokens, settled.output_tokens, settled.cost_micros) == (1000, 500, 10_500)
 
 
-def test_what_was_streamed_of_a_cut_answer_is_paid():
-    settled = turn(released=["some", "text"]).settled()
-    assert settled.output_tokens >= 1
+def test_what_was_streamed_of_a_cut_answer_is_paid_also_what_no_guard_released():
+    settled = turn(asked=True, received_bytes=300).settled()
+    assert (settled.input_tokens, settled.output_tokens) == (5, 101)
+    assert settled.cost_micros == 5 * 3 + 101 * 15
+
+
+def test_a_prompt_that_was_sent_is_paid():
+    settled = turn(asked=True).settled()
+    assert settled.input_tokens == 5
     assert settled.cost_micros > 0
 
 
-@pytest.mark.parametrize("usage", [None])
-def test_a_call_that_gave_nothing_costs_nothing(usage):
-    assert turn(usage=usage).settled() == NOTHING_USED
+def test_a_call_that_was_not_made_costs_nothing():
+    assert turn().settled() == NOTHING_USED
+
+
+def test_what_lost_attempts_cost_at_most_is_booked_with_the_last():
+    assert turn(lost_micros=70).settled().cost_micros == 70
+    assert turn(lost_micros=70, usage=ProviderUsage(1000, 500)).settled().cost_micros == 10_570
+
+
+def test_a_turn_that_is_taken_up_counts_the_attempts_before_it():
+    resources = Resources(
+        None, None, SimpleNamespace(name="x"), Prices({"m": (1_000_000, 1_000_000)}), None, 60, 1
+    )
+    opened = take_up(resources, PROFILE, UUID(int=1), 2, [], UUID(int=2), "question", "m", 2)
+    # Eight bytes each of prompt and question, 16 tokens around each, 50 of answer.
+    assert opened.lost_micros == 2 * (8 + 16 + 8 + 16 + 50)
+    assert opened.taken_up

@@ -1,0 +1,105 @@
+"""The work on a text is bounded by its length, for the worst text of each rule; counted, not timed."""
+
+import random
+import re
+import string
+
+import hyperscan
+import pytest
+
+from hivemind.errors import GuardRefused
+from hivemind.guards import Guards, rule
+from hivemind.guards.redaction import BYTES_PER_EFFORT, FREE_EFFORT, KEPT, Redaction
+
+RULES = rule.load()
+GUARDS = Guards(RULES)
+SIZE = 65_536
+ALPHABETS = {
+    "": string.ascii_letters + string.digits,
+    "h": "0123456789abcdef",
+    "d": string.digits,
+    "U": string.ascii_uppercase + "234567",
+    "l": string.ascii_letters,
+}
+DEAREST_STRETCH = 4 * 4_096
+"""What one stretch may take over the limit: it is measured or it is not."""
+
+
+def worst(one: rule.Rule) -> str:
+    """64 KB of what the rule looks for, each time another value."""
+    source = random.Random(one.id)
+    joined = " ".join(one.examples)
+    parts = []
+    size = 0
+    while size < SIZE:
+        parts.append(
+            re.sub(
+                r"<(\d+)([hdUl]?)>",
+                lambda match: "".join(source.choice(ALPHABETS[match[2]]) for _ in range(int(match[1]))),
+                joined,
+            )
+        )
+        size += len(parts[-1]) + 1
+    return " ".join(parts)[:SIZE]
+
+
+def effort(text: str) -> int:
+    data = text.encode()
+    spent = 0
+    for measures in (GUARDS._incoming, GUARDS._outgoing):
+        one = Redaction(GUARDS._matcher, measures)
+        one.feed(data, 0)
+        spent = max(spent, one.spent)
+    return spent
+
+
+@pytest.mark.parametrize("one", RULES, ids=lambda one: one.id)
+def test_the_worst_text_of_each_rule_takes_bounded_effort(one):
+    text = worst(one)
+    assert effort(text) < FREE_EFFORT + 2 * len(text.encode()) // BYTES_PER_EFFORT + 2_000
+
+
+@pytest.mark.parametrize("piece", ["7", "1 ", "12.5 ", "A1 ", "10.0.0.1 ", "10.0.0.1", "a@b.co ", "::", "+1", "x="])
+def test_text_of_nothing_but_suspicions_takes_bounded_effort(piece):
+    limit = FREE_EFFORT + SIZE // BYTES_PER_EFFORT + DEAREST_STRETCH
+    assert effort((piece * SIZE)[:SIZE]) < limit
+    assert effort((piece * SIZE * 4)[: 4 * SIZE]) < limit + 4 * SIZE // BYTES_PER_EFFORT
+
+
+def test_what_is_too_dense_is_withheld_and_nothing_of_it_passes():
+    source = random.Random(1)
+    names = ["".join(source.choice(string.ascii_lowercase) for _ in range(9)) for _ in range(6_000)]
+    verdict = GUARDS.check_output(" ".join(f"{name}@example.org" for name in names))
+    assert "[WITHHELD_1]" in verdict.text
+    assert "example.org" not in verdict.text
+    assert not any(name in verdict.text for name in names)
+
+
+def test_ordinary_long_texts_are_not_withheld():
+    log = "".join(f"{n:05} GET /index.html from 203.0.113.{n % 250} took {n % 90} ms, cache hit\n" for n in range(900))
+    verdict = GUARDS.check_output(log)
+    assert "WITHHELD" not in verdict.text
+    assert verdict.text.count("[IP_ADDRESS_") == 900
+
+
+def test_values_that_share_a_separator_are_all_found():
+    assert GUARDS.check_input("10.0.0.1 10.0.0.2 10.0.0.3").text == "[IP_ADDRESS_1] [IP_ADDRESS_2] [IP_ADDRESS_3]"
+
+
+def test_a_message_with_more_encoded_text_than_can_be_read_is_refused():
+    with pytest.raises(GuardRefused, match="encoded"):
+        GUARDS.check_input("41 42 43 44 45 46 47 48 x" * 4_000)
+
+
+def test_triggers_reach_no_further_back_than_a_stream_remembers():
+    """Else a stream would see other hits than the whole text, and count other effort."""
+    for one in RULES:
+        if one.category != "injection":
+            database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+            database.compile(
+                expressions=[one.trigger.encode()], ids=[0], elements=1, flags=[hyperscan.HS_FLAG_SOM_LEFTMOST]
+            )
+            text = f"{' ' * 300}{one.examples[0]}".encode()
+            spans = []
+            database.scan(text, match_event_handler=lambda _n, a, b, _f, _c, spans=spans: spans.append((a, b)))
+            assert all(b - a < KEPT for a, b in spans), one.id
