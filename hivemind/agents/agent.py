@@ -61,6 +61,8 @@ class Agent(Actor):
         self._scope: trio.CancelScope | None = None
         self._claiming = trio.Lock()
         self._working = False
+        self._parked: tuple[Turn, EventLog] | None = None
+        self._interrupted = self._resuming = False
 
     def on_start(self) -> None:
         """Take up what the incarnation before this one left, without waiting to be asked."""
@@ -75,11 +77,10 @@ class Agent(Actor):
             case Attach():
                 return self._attach(message.turn_id)
             case Interrupt():
-                if self._scope is not None:
-                    self._scope.cancel()
+                self._interrupt()
             case Resume():
                 if not self._working:
-                    self._epoch = None
+                    self._epoch, self._resuming = None, True
                     self._work_on()
         return None
 
@@ -99,23 +100,32 @@ class Agent(Actor):
             "epoch": self._epoch,
             "turn": str(self._log.turn_id) if running and self._log is not None else None,
             "waiting": len(self._waiting),
+            "waits_for_a_person": self._parked is not None,
             "history": len(self._history),
         }
 
     # -- messages
 
     def _take(self, message: UserMessage) -> EventLog:
-        if self._working:
+        if self._working or self._parked is not None:
             if message.profile.when_busy == "refuse":
                 raise AgentBusy(remedy="wait for the answer, or interrupt it")
             if len(self._waiting) >= MAX_WAITING:
                 raise Overloaded("Too many messages wait in this conversation", retry_after_seconds=5)
-            if message.profile.when_busy == "interrupt" and self._scope is not None:
-                self._scope.cancel()
+            if message.profile.when_busy == "interrupt":
+                self._interrupt()
         events = EventLog()
         self._waiting.append((message, events))
         self._work_on()
         return events
+
+    def _interrupt(self) -> None:
+        """End the turn that runs, or that waits for a person."""
+        if self._scope is not None:
+            self._scope.cancel()
+        elif self._parked is not None:
+            self._interrupted = True
+            self._work_on()
 
     def _attach(self, turn_id: UUID) -> EventLog:
         current = self._log
@@ -159,9 +169,15 @@ class Agent(Actor):
 
     async def _work(self) -> None:
         try:
-            if not self._waiting:
+            if self._interrupted and self._parked is not None:
+                opened, events = self._parked
+                await loop.end(self._resources, opened, events, "interrupted", Interrupted())
+                self._parked, self._interrupted = None, False
+            elif self._resuming or not self._waiting:
+                self._resuming = False
                 await self._recover()
-            while self._waiting:
+            # A message that comes while a turn waits for a person waits behind it.
+            while self._waiting and self._parked is None:
                 message, events = self._waiting.popleft()
                 await self._turn(message, events)
         finally:
@@ -190,6 +206,9 @@ class Agent(Actor):
         self._followers.add(events)
         try:
             await self._own(message)
+            if self._parked is not None:
+                self._waiting.appendleft((message, events))
+                return
             # From here on, so that an interrupt which comes while the message is admitted counts too.
             scope = self._scope = trio.CancelScope()
             assert self._epoch is not None
@@ -255,7 +274,9 @@ class Agent(Actor):
             await loop.answer(resources, opened, events)
         if scope.cancelled_caught:
             await loop.end(resources, opened, events, "interrupted", Interrupted())
-        elif events.ended and events.events[-1].kind == "reply":
+        elif not events.ended:
+            self._parked = opened, events
+        elif events.events[-1].kind == "reply":
             self._history += (
                 ProviderMessage("user", opened.text),
                 ProviderMessage("assistant", opened.reply),
@@ -274,7 +295,10 @@ class Agent(Actor):
             self._history = await journal.history(resources.database, self._id, profile.history_messages)
             if claim.turn_id is not None:
                 self._left = claim
-                self._log = EventLog(claim.epoch, claim.turn_id)
+                # Those who listened while the turn waited for a person go on where they were.
+                if self._parked is None or self._parked[0].id != claim.turn_id:
+                    self._log = EventLog(claim.epoch, claim.turn_id)
+            self._parked = None
             self._epoch = claim.epoch
 
     async def _finish_left(self) -> None:
