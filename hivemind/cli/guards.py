@@ -3,10 +3,12 @@
 import json
 import sys
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import trio
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -85,3 +87,59 @@ def _table(table: "Table", reasons: "tuple[Reason, ...]") -> "Table":
             Text(f"read as: {reason.reading}" if reason.reading else reason.value),
         )
     return table
+
+
+@guards.command()
+@click.option("--after", "cursor", default="", help="Go on behind this rule.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, one rule a line.")
+def rules(cursor: str, as_json: bool) -> None:
+    """List the rules: id, version, severity, weight and what they are about."""
+    from hivemind.guards.rule import load  # noqa: PLC0415
+
+    for rule in sorted(load(), key=lambda rule: rule.id):
+        if rule.id > cursor:
+            line = f"{rule.id:<36} v{rule.version:<3} {rule.severity:<9} {rule.weight or '':<6} {rule.type}"
+            click.echo(json.dumps(asdict(rule), ensure_ascii=False) if as_json else line)
+
+
+@guards.command()
+@click.option("--since", default="30d", show_default=True, help="How far back, such as 12h or 30d.")
+@click.option("--rule", "rule_id", help="The rule whose weight is tried.")
+@click.option("--weight", type=click.FloatRange(0, 1), help="The weight to try; 0 switches the rule off.")
+@click.option("--rules", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One flip a line.")
+def replay(since: str, rule_id: str | None, weight: float | None, file: Path | None, as_json: bool) -> None:
+    """Judge stored messages by changed rules and print which of them flip."""
+    from hivemind.cli.stored import messages  # noqa: PLC0415
+    from hivemind.guards import Guards  # noqa: PLC0415
+    from hivemind.guards import replay as replays  # noqa: PLC0415
+    from hivemind.guards import rule as rule_files  # noqa: PLC0415
+    from hivemind.settings_load import load  # noqa: PLC0415
+
+    present = rule_files.load()
+    if file is not None:
+        tried = replays.changed(present, rule_files.read(file.read_text(encoding="utf-8")))
+    elif rule_id is not None and weight is not None:
+        tried = replays.weighed(present, rule_id, weight)
+    else:
+        raise click.UsageError("name a change: --rule ID --weight W, or --rules FILE")
+    before, after = Guards(present, cache_folder()), Guards(tried, cache_folder())
+    texts = trio.run(messages, load().settings, timedelta(seconds=seconds_of(since)))
+    flips = 0
+    for flip in replays.replay(before, after, texts):
+        flips += 1
+        if as_json:
+            click.echo(json.dumps(asdict(flip)))
+        else:
+            score = f"{flip.score_before:.3f} -> {flip.score_after:.3f}"
+            what = f"message {flip.id} ({flip.role}): {flip.before} -> {flip.after}"
+            click.echo(f"{what}  {score}  {', '.join(flip.rules)}")
+    click.echo(f"{flips} of {len(texts)} messages would be judged differently", err=True)
+
+
+def seconds_of(text: str) -> int:
+    """The seconds in a span such as `90m`, `12h` or `30d`."""
+    units = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+    if len(text) < 2 or text[-1] not in units or not (text[:-1].isascii() and text[:-1].isdigit()):
+        raise click.BadParameter("write it as 90m, 12h, 30d or 4w", param_hint="--since")
+    return int(text[:-1]) * units[text[-1]]

@@ -43,12 +43,15 @@ class Identifier:
     groups: frozenset[tuple[int, ...]]
     words: tuple[bytes, ...]
 
-    def holds(self, value: str, lengths: tuple[int, ...], before: bytes) -> bool:
-        """Whether `value`, written in groups of `lengths` after the text `before`, is one of these."""
+    def holds(self, value: str, lengths: tuple[int, ...], before: bytes, *, other: bool) -> bool:
+        """Whether `value`, written in groups of `lengths` after the text `before`, is one of these.
+
+        `other`: that text says that it is something else.
+        """
         named = any(word in before for word in self.words)
-        if not named and (not (self.bare or lengths in self.groups) or OTHER_THINGS.search(before)):
+        if not named and (other or not (self.bare or lengths in self.groups)):
             return False
-        if len(set(value)) < 3 or (named and NOT_ONE.search(before)):
+        if named and NOT_ONE.search(before):
             return False
         return self.check is None or self.check(value)
 
@@ -61,8 +64,12 @@ def identify(value: bytes, lengths: tuple[int, ...], before: bytes) -> str | Non
         return "IBAN"
     if len(value) in CARD_LENGTHS and value.isdigit() and is_card(text, lengths):
         return "CREDIT_CARD"
-    for identifier in TABLE.get(shape, ()):
-        if identifier.holds(text, lengths, before):
+    rows = TABLE.get(shape)
+    if rows is None or len(set(text)) < 3:
+        return None
+    other = OTHER_THINGS.search(before) is not None
+    for identifier in rows:
+        if identifier.holds(text, lengths, before, other=other):
             return identifier.type
     return None
 

@@ -31,8 +31,8 @@ PHONE_WORDS = (
     b"handy", b"gsm", b"numaram", b"dial", b"sms", b"office", b"answer",
 )  # fmt: skip
 KINDS = (
-    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan",
-    "voicemail",
+    "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager",
+    "uan", "voicemail",
 )  # fmt: skip
 PLAIN_REGIONS: tuple[str, ...] = ("US", "TR")
 TRUNK_REGIONS: tuple[str, ...] = ("GB", "TR", "PH", "FR")
@@ -228,6 +228,8 @@ def _in_plan(digits: str, region: str) -> bool:
 def _plan(region: str) -> Any:
     """The numbers of a region, as phonenumbers describes them: its patterns, on a linear-time engine."""
     described = PhoneMetadata.metadata_for_region(region)
+    if described is None:
+        raise ValueError(f"phonenumbers knows no region {region}")
     kinds = [getattr(described, kind) for kind in KINDS]
     patterns = [kind.national_number_pattern for kind in kinds if kind and kind.national_number_pattern]
     return re2.compile(f"{described.national_prefix or ''}?(?:{'|'.join(patterns)})".encode())
@@ -235,7 +237,7 @@ def _plan(region: str) -> Any:
 
 def effort(value: bytes) -> int:
     """How many microseconds a look for numbers in `value` may take."""
-    return 3 if _is_quad(value) else 3 * len(value)
+    return 3 if _is_quad(value) else 30 + 3 * len(value)
 
 
 def _is_quad(run: bytes) -> bool:

@@ -28,9 +28,8 @@ def routes(guards: Guards, access: Access) -> Blueprint:
     @blueprint.post("/api/v1/guards/explain")
     @access.requires("operator")
     async def explain_text() -> Response:
-        question = bodies.parse(
-            Question, await request.get_data(), request.headers.get("Content-Type")
-        )
+        data = await request.get_data(as_text=False)
+        question = bodies.parse(Question, data, request.headers.get("Content-Type"))
         why = await trio.to_thread.run_sync(explain, guards, question.text, question.threshold)
         return answer(asdict(why))
 

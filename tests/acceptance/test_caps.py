@@ -7,10 +7,14 @@ import sys
 import pytest
 import trio
 
+from hivemind.agents import Interrupt
+
 CAPS, COSTS = "/api/v1/caps", "/api/v1/costs"
 HELLO = "01980000-0000-7000-8000-000000000001"
 # 11 tokens read at 1 and 7 written at 2 micro-dollars each.
 COST = 25
+# The prompt of the profile and "count", each with what goes around it, and 256 tokens of answer.
+WORST = (46 + 16) + (5 + 16) + 2 * 256
 ALL = ["day", "profile", "agent", "schedule", "caller", "model"]
 
 
@@ -207,5 +211,86 @@ def test_the_command_line_shows_the_same(with_site, folders):
         drawn = await hivemind("budget", "--url", site.server.url)
         for shown in ("install / day", "$0.000025", "$0.00005", "50%", "waits for a person", "fake"):
             assert shown in drawn
+
+    with_site(test)
+
+
+def agent_of(site):
+    (child,) = site.system.tree("/agents", limit=10).children
+    return child.snapshot.address
+
+
+async def window_of(site, cap):
+    window = (await ask(site, "GET", f"{CAPS}/{cap['id']}"))["cap"]["window"]
+    return window["spent_micros"], window["reserved_micros"]
+
+
+def test_an_answer_that_is_interrupted_is_paid_as_far_as_it_came(with_site):
+    async def test(site):
+        cap = await only_cap(site)
+        site.model.says("One, ", trio.Event())
+        async with site.stream("/api/v1/public/agents/chat/hello", {"message": "count"}) as (_, events):
+            async for event in events:
+                if event.name == "delta":
+                    assert await window_of(site, cap) == (0, WORST)
+                    site.system.at(agent_of(site)).tell(Interrupt())
+        assert event.data["error"]["code"] == "interrupted"
+        # By the estimate: three bytes a token, and never less than one.
+        assert await window_of(site, cap) == (18 + 2 * 2, 0)
+
+    with_site(test)
+
+
+def test_a_provider_that_fails_leaves_nothing_held_and_costs_nothing(with_site):
+    async def test(site):
+        cap = await only_cap(site)
+        site.model.says(500)
+        assert (await site.post("count")).status_code in (502, 503)
+        assert await window_of(site, cap) == (0, 0)
+
+    with_site(test)
+
+
+def test_an_attempt_that_a_crash_lost_is_booked_at_its_worst(with_site):
+    async def test(site):
+        cap = await only_cap(site)
+        gate = trio.Event()
+        site.model.says("One, ", gate, "two.")
+        replies = []
+
+        async def listen():
+            replies.append(await site.say("count"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            await site.model.asked(1)
+            site.system.whereis(agent_of(site)).kill()
+            await site.model.asked(2)
+            assert await window_of(site, cap) == (0, 2 * WORST)
+            gate.set()
+        assert replies[0]["usage"]["cost_micros"] == WORST + COST
+        assert await window_of(site, cap) == (WORST + COST, 0)
+
+    with_site(test)
+
+
+def test_a_turn_that_is_taken_up_is_refused_when_no_cap_covers_it_again(with_site):
+    async def test(site):
+        cap = await only_cap(site, limit_micros=2 * WORST - 1)
+        site.model.says("One, ", trio.Event())
+        answers = []
+
+        async def listen():
+            answers.append(await site.post("count"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            await site.model.asked(1)
+            site.system.whereis(agent_of(site)).kill()
+        assert answers[0].status_code == 402
+        assert answers[0].json()["error"]["code"] == "budget_exceeded"
+        assert len(site.model.requests) == 1
+        assert await window_of(site, cap) == (WORST, 0)
+        assert await site.value("select error_code from turns") == "budget_exceeded"
 
     with_site(test)

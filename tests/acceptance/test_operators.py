@@ -18,6 +18,7 @@ def test_health_says_how_each_part_is(with_site):
             "database": "ok",
             "provider": "ok",
             "disk": "ok",
+            "budgets": "ok",
         }
 
     with_site(test)

@@ -399,3 +399,17 @@ async def test_an_incarnation_knows_whether_one_before_it_failed(kit, cls):
     assert await ref.call("?") is False
     await kit.crash(ref)
     assert await ref.call("?") is True
+
+
+@both_modes
+@actor_test
+async def test_a_supervisor_below_is_given_the_time_that_its_children_need(kit, cls):
+    log = []
+    slow = spec("slow", log, cls, {"shutdown_seconds": 200}, slow_stop=100)
+    outer = await kit.supervisor(ChildSpec("inner", Supervisor, ([slow],)))
+    outer.tell(StopChild("inner"))
+    await kit.advance(99)
+    assert kit.state("/supervisor/inner") == "stopping"
+    await kit.advance(1)
+    assert kit.state("/supervisor/inner") == "down"
+    assert log == ["+slow", "-slow", "xslow:shutdown"]

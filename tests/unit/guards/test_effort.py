@@ -59,7 +59,9 @@ def test_the_worst_text_of_each_rule_takes_bounded_effort(one):
     assert effort(text) < FREE_EFFORT + 2 * len(text.encode()) // BYTES_PER_EFFORT + 2_000
 
 
-@pytest.mark.parametrize("piece", ["7", "1 ", "12.5 ", "A1 ", "10.0.0.1 ", "10.0.0.1", "a@b.co ", "::", "+1", "x="])
+@pytest.mark.parametrize(
+    "piece", ["7", "1 ", "12.5 ", "A1 ", "10.0.0.1 ", "10.0.0.1", "a@b.co ", "::", "+1", "x="]
+)
 def test_text_of_nothing_but_suspicions_takes_bounded_effort(piece):
     limit = FREE_EFFORT + SIZE // BYTES_PER_EFFORT + DEAREST_STRETCH
     assert effort((piece * SIZE)[:SIZE]) < limit
@@ -76,14 +78,19 @@ def test_what_is_too_dense_is_withheld_and_nothing_of_it_passes():
 
 
 def test_ordinary_long_texts_are_not_withheld():
-    log = "".join(f"{n:05} GET /index.html from 203.0.113.{n % 250} took {n % 90} ms, cache hit\n" for n in range(900))
+    log = "".join(
+        f"{n:05} GET /index.html from 203.0.113.{n % 250} took {n % 90} ms, cache hit\n" for n in range(900)
+    )
     verdict = GUARDS.check_output(log)
     assert "WITHHELD" not in verdict.text
     assert verdict.text.count("[IP_ADDRESS_") == 900
 
 
 def test_values_that_share_a_separator_are_all_found():
-    assert GUARDS.check_input("10.0.0.1 10.0.0.2 10.0.0.3").text == "[IP_ADDRESS_1] [IP_ADDRESS_2] [IP_ADDRESS_3]"
+    assert (
+        GUARDS.check_input("10.0.0.1 10.0.0.2 10.0.0.3").text
+        == "[IP_ADDRESS_1] [IP_ADDRESS_2] [IP_ADDRESS_3]"
+    )
 
 
 def test_a_message_with_more_encoded_text_than_can_be_read_is_refused():
@@ -97,9 +104,14 @@ def test_triggers_reach_no_further_back_than_a_stream_remembers():
         if one.category != "injection":
             database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
             database.compile(
-                expressions=[one.trigger.encode()], ids=[0], elements=1, flags=[hyperscan.HS_FLAG_SOM_LEFTMOST]
+                expressions=[one.trigger.encode()],
+                ids=[0],
+                elements=1,
+                flags=[hyperscan.HS_FLAG_SOM_LEFTMOST],
             )
             text = f"{' ' * 300}{one.examples[0]}".encode()
             spans = []
-            database.scan(text, match_event_handler=lambda _n, a, b, _f, _c, spans=spans: spans.append((a, b)))
+            database.scan(
+                text, match_event_handler=lambda _n, a, b, _f, _c, spans=spans: spans.append((a, b))
+            )
             assert all(b - a < KEPT for a, b in spans), one.id

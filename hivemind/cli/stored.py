@@ -1,0 +1,49 @@
+"""Stored messages for commands that read them from the database, newest settings, no server needed.
+
+With the embedded Postgres the server must not run: one folder has one owner.
+"""
+
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import click
+
+from hivemind.guards.replay import Stored
+from hivemind.persistence import Database, EmbeddedPostgres
+from hivemind.settings import Settings
+
+PAGE = 1_000
+_NEXT = """
+select m.id, m.role, m.text, p.injection_threshold
+from messages m join turns t on t.id = m.turn_id join agent_profiles p on p.id = t.profile_id
+where m.id > %s and m.created_at >= now() - make_interval(secs => %s)
+order by m.id limit %s
+"""
+
+
+async def messages(settings: Settings, age: timedelta) -> list[Stored]:
+    """The messages that are not older than `age`, oldest first."""
+    async with AsyncExitStack() as stack:
+        if settings.database.url is not None:
+            conninfo = settings.database.url.get_secret_value()
+        else:
+            embedded = EmbeddedPostgres(settings.data.folder / "postgres")
+            await embedded.start(lambda line: click.echo(line, err=True))
+            stack.push_async_callback(embedded.stop)
+            conninfo = embedded.conninfo
+        database = await stack.enter_async_context(
+            Database(conninfo, size=1, wait_seconds=settings.database.wait_seconds)
+        )
+        return await read(database, age)
+
+
+async def read(database: Database, age: timedelta) -> list[Stored]:
+    """A page at a time, so that no statement holds the database up."""
+    found: list[Stored] = []
+    last = 0
+    while rows := await database.fetch_all(_NEXT, (last, age.total_seconds(), PAGE), repeatable=True):
+        found += [
+            Stored(str(row["id"]), row["role"], row["text"], row["injection_threshold"]) for row in rows
+        ]
+        last = rows[-1]["id"]
+    return found
