@@ -195,15 +195,15 @@ end $$;
 create function claim(p_agent uuid, p_lease interval, out epoch bigint, out profile_id uuid, out turn uuid,
                       out turn_attempts smallint) returns setof record language plpgsql as $$
 declare
-    state text;
+    was text;
 begin
     update agents a set epoch = a.epoch + 1, updated_at = now() where a.id = p_agent and a.state <> 'erased'
-    returning a.epoch, a.profile_id, a.state into epoch, profile_id, state;
+    returning a.epoch, a.profile_id, a.state into epoch, profile_id, was;
     if not found then
         return;
     end if;
     -- A turn that waited for a person was not cut off.
-    update turns t set attempts = t.attempts + case state when 'waiting_approval' then 0 else 1 end
+    update turns t set attempts = t.attempts + case was when 'waiting_approval' then 0 else 1 end
     where t.agent_id = p_agent and t.state = 'admitted'
     returning t.id, t.attempts into turn, turn_attempts;
     if turn is not null then

@@ -42,7 +42,9 @@ async def admit(
         text, detail = await _guard_input(resources, profile, message.text)
         model = profile.model or resources.calls.default_model
         price = resources.prices.of(resources.calls.name, model)
-        request = compose(profile, model, history, text, resources.context_tokens, offered(resources, profile))
+        request = compose(
+            profile, model, history, text, resources.context_tokens, offered(resources, profile)
+        )
         cheaper = _cheaper(resources, profile, request)
         admitted = await journal.admit(
             resources.database,
@@ -93,7 +95,16 @@ async def take_up(
     price = resources.prices.of(resources.calls.name, left.model)
     done = await steps.load(resources.database, left.turn_id)
     taken_up = Turn(
-        left.turn_id, agent_id, epoch, profile, left.caller, left.text, request, price, taken_up=True, steps=done
+        left.turn_id,
+        agent_id,
+        epoch,
+        profile,
+        left.caller,
+        left.text,
+        request,
+        price,
+        taken_up=True,
+        steps=done,
     )
     taken_up.lost_micros = lost_attempts * worst_case_micros(price, taken_up.request)
     return taken_up

@@ -32,7 +32,10 @@ class Bounds:
         """The bound that forbids another call to the model after so many."""
         if steps >= self.max_steps:
             return "steps"
-        if self.max_turn_tokens is not None and used.input_tokens + used.output_tokens >= self.max_turn_tokens:
+        if (
+            self.max_turn_tokens is not None
+            and used.input_tokens + used.output_tokens >= self.max_turn_tokens
+        ):
             return "tokens"
         if self.max_turn_micros is not None and used.cost_micros >= self.max_turn_micros:
             return "cost"

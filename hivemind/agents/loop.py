@@ -304,7 +304,9 @@ async def _make(
     """Make one call and write down what came of it."""
     tool = resources.toolbox.find(turn.profile, effect.call.name)
     async with limit:
-        outcome = await _run(tool, turn, effect) if tool else Outcome("The tool is no longer there.", failed=True)
+        outcome = (
+            await _run(tool, turn, effect) if tool else Outcome("The tool is no longer there.", failed=True)
+        )
     text, detail = await _guarded(resources, turn, tool, outcome)
     effect.state, effect.outcome = ("failed" if outcome.failed else "done"), text
     await _owned(lambda: steps.finish(resources.database, turn.id, turn.epoch, effect, detail), turn)

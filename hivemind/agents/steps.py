@@ -133,9 +133,7 @@ async def park(
     database: Database, turn_id: UUID, epoch: int, doubts: Sequence[Effect], approval_seconds: float
 ) -> bool:
     """Write down that the turn waits for a person; calls in doubt become questions."""
-    return await _done(
-        database, "park", turn_id, epoch, [effect.id for effect in doubts], approval_seconds
-    )
+    return await _done(database, "park", turn_id, epoch, [effect.id for effect in doubts], approval_seconds)
 
 
 async def load(database: Database, turn_id: UUID) -> list[Step]:
@@ -152,7 +150,12 @@ async def load(database: Database, turn_id: UUID) -> list[Step]:
                 call = ToolCall(effect["call_id"], effect["tool"], written[effect["call_id"]])
                 step.effects.append(
                     Effect(
-                        effect["id"], call, effect["arguments"], effect["state"], effect["outcome"], ours=False
+                        effect["id"],
+                        call,
+                        effect["arguments"],
+                        effect["state"],
+                        effect["outcome"],
+                        ours=False,
                     )
                 )
         steps.append(step)

@@ -120,7 +120,12 @@ class Turn:
 
 
 def compose(
-    profile: Profile, model: str, history: Sequence[ProviderMessage], text: str, context_tokens: int | None, tools: tuple[ToolSpec, ...] = ()
+    profile: Profile,
+    model: str,
+    history: Sequence[ProviderMessage],
+    text: str,
+    context_tokens: int | None,
+    tools: tuple[ToolSpec, ...] = (),
 ) -> ProviderRequest:
     """The request for an answer to `text`, with as much of the newest history as profile and model take."""
     kept = list(history[-profile.history_messages :]) if profile.history_messages else []
