@@ -11,6 +11,7 @@ import trio
 from hivemind import keyfiles
 from hivemind.actors import ActorSystem, ChildSpec, Exit, Policies, RowSupervisor, Supervisor
 from hivemind.agents import Agent, Profiles, Resources, give_up
+from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
 from hivemind.errors import HivemindError
@@ -50,21 +51,48 @@ ROOT_POLICY = {"max_restarts": 20, "within_seconds": 60.0}
 
 async def serve(loaded: Loaded, report: Report) -> None:
     """Run the server until SIGTERM or Ctrl-C, then drain."""
+    stop = Stop()
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with running(loaded.settings, report) as server:
-            # What lives from here to the end is not to be looked at again, and agents are many: with the
-            # collector's own thresholds half of a row's start would be collections.
-            gc.freeze()
-            gc.set_threshold(50_000, 50, 1_000)
-            report(server.banner())
-            async for _ in signals:
-                break
-            report("Stopping: turns in flight may finish; once more Ctrl-C ends them")
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_cancel_at_next, signals, nursery.cancel_scope)
-                await server.drain()
-                nursery.cancel_scope.cancel()
-        report("Stopped")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop.listen, signals)
+            with stop.starting:
+                await _serve(loaded, report, stop)
+            nursery.cancel_scope.cancel()
+    report("Stopped")
+
+
+class Stop:
+    """What a signal means: the first ends the start-up or asks for the drain, the next ends the drain."""
+
+    def __init__(self) -> None:
+        self.starting = trio.CancelScope()
+        self.draining = trio.CancelScope()
+        self.started = False
+        self.asked = trio.Event()
+
+    async def listen(self, signals: AsyncIterator[int]) -> None:
+        """Take signals for as long as the server lives."""
+        async for _ in signals:
+            if not self.started:
+                self.starting.cancel()
+            elif not self.asked.is_set():
+                self.asked.set()
+            else:
+                self.draining.cancel()
+
+
+async def _serve(loaded: Loaded, report: Report, stop: Stop) -> None:
+    async with running(loaded.settings, report) as server:
+        stop.started = True
+        # What lives from here to the end is not to be looked at again, and agents are many: with the
+        # collector's own thresholds half of a row's start would be collections.
+        gc.freeze()
+        gc.set_threshold(50_000, 50, 1_000)
+        report(server.banner())
+        await stop.asked.wait()
+        report("Stopping: turns in flight may finish; once more Ctrl-C ends them")
+        with stop.draining:
+            await server.drain()
 
 
 class Server:
@@ -124,6 +152,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             calls,
             Prices(settings.budgets.prices),
             profiles,
+            Toolbox(),
             settings.budgets.lease_seconds,
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
@@ -217,9 +246,3 @@ def _agents(resources: Resources) -> dict[str, object]:
         await give_up(resources, UUID(name), exit)
 
     return {"child": child, "on_give_up": on_give_up}
-
-
-async def _cancel_at_next(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-    async for _ in signals:
-        scope.cancel()
-        return

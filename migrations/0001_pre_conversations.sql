@@ -19,6 +19,7 @@ create table agent_profiles (
     when_busy             text not null default 'queue' check (when_busy in ('queue', 'refuse', 'interrupt')),
     when_client_leaves    text not null default 'finish' check (when_client_leaves in ('finish', 'stop')),
     max_messages_per_minute integer check (max_messages_per_minute > 0),
+    tools                 jsonb not null default '{}',
     max_steps             smallint not null default 16 check (max_steps > 0),
     max_turn_seconds      integer not null default 600 check (max_turn_seconds > 0),
     max_turn_tokens       integer check (max_turn_tokens > 0),
@@ -111,7 +112,7 @@ begin
     values (p_turn, p_agent, p_profile, p_caller, p_schedule, p_scope, p_key, p_model)
     on conflict (idempotency_scope, idempotency_key) where idempotency_key is not null do nothing;
     if not found then
-        select 'known', t.id, t.agent_id into outcome, turn, agent
+        select 'known', t.id, t.agent_id, t.model into outcome, turn, agent, model
         from turns t where t.idempotency_scope = p_scope and t.idempotency_key = p_key;
         return;
     end if;

@@ -50,16 +50,18 @@ class LastExit(NamedTuple):
 
 
 class Grip:
-    """The cancel scope of whoever runs an actor, and whether it was cancelled.
+    """The cancel scope of whoever runs an actor, whether it was cancelled, and the message in hand.
 
     Trio's own flag asks the clock for a deadline at each look, and this one is looked at all the time.
     """
 
-    __slots__ = ("cancelled", "scope")
+    __slots__ = ("cancelled", "in_hand", "scope")
 
     def __init__(self) -> None:
         self.scope = trio.CancelScope()
         self.cancelled = False
+        # The message of a suspended handler, and since when.
+        self.in_hand: tuple[Any, float] | None = None
 
     def cancel(self) -> None:
         """Cancel what is awaited under it."""
@@ -67,27 +69,33 @@ class Grip:
         self.scope.cancel()
 
 
+class Tasks(set[trio.CancelScope]):
+    """The tasks of one incarnation, and who waits for the last of them to end."""
+
+    __slots__ = ("quiet",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quiet: Future[None] | None = None
+
+
 class Cell:
     """One address's place in the system; holds at most one incarnation of its actor at a time."""
 
     __slots__ = (
-        "__weakref__",
         "_ref",
         "actor",
         "address",
         "asked",
         "cls",
         "ending",
-        "failure",
         "grip",
         "history",
-        "in_hand",
         "incarnation",
         "last_exit",
         "mailbox",
         "mark",
         "policy",
-        "quiet",
         "restarts",
         "since",
         "spec",
@@ -124,12 +132,10 @@ class Cell:
         self.last_exit: LastExit | None = None
         # Set only while user code of this actor is suspended: what `kill` has to cancel.
         self.grip: Grip | None = None
-        self.in_hand: tuple[Any, float] | None = None
-        self.tasks: set[trio.CancelScope] | None = None
+        self.tasks: Tasks | None = None
+        # How the present incarnation will end, once that is known.
         self.ending: Exit | None = None
-        self.failure: BaseException | None = None
         self.waiters: list[Future[None]] | None = None
-        self.quiet: Future[None] | None = None
         self.mark: tuple[int, float] | None = None
         self._ref: ActorRef | None = None
 
@@ -172,7 +178,7 @@ class Cell:
             actor.__init__(*args)  # type: ignore[misc]
         self.actor = actor
         self.incarnation += 1
-        self.ending = self.failure = None
+        self.ending = None
         mailbox = self.mailbox
         mailbox.signal &= SUSPEND
         if cls.mode == "task":
@@ -229,12 +235,18 @@ class Cell:
         """Fail as if a handler had raised this: the crash of a task is the crash of its actor."""
         if self.actor is None or self.mailbox.state >= ENDED:
             return
-        self.failure = self.failure or error
-        self.mailbox.signal |= FAIL
+        self.fault(error)
         if self.grip is not None:
             self.grip.cancel()
         else:
             self.mailbox.rouse()
+
+    def fault(self, error: BaseException) -> None:
+        """Note the first thing that the actor did wrong; a kill has precedence."""
+        signal = self.mailbox.signal
+        if not signal & (KILL | FAIL):
+            self.ending = Exit("error", error)
+        self.mailbox.signal = signal | FAIL
 
     def suspend(self) -> None:
         """Handle nothing until `resume`; the mail is kept, the message in hand is finished."""
@@ -261,7 +273,7 @@ class Cell:
         if self.actor is None or self.mailbox.state >= ENDED:
             raise self.dead()
         if self.tasks is None:
-            self.tasks = set()
+            self.tasks = Tasks()
         scope = trio.CancelScope()
         self.tasks.add(scope)
         name = f"{self.address} {getattr(function, '__name__', function)}"
@@ -284,23 +296,23 @@ class Cell:
             if isinstance(fault, KeyboardInterrupt):
                 raise
         finally:
-            assert self.tasks is not None
-            self.tasks.discard(scope)
-            if not self.tasks:
+            tasks = self.tasks
+            assert tasks is not None
+            tasks.discard(scope)
+            if not tasks:
                 self.tasks = None
                 if self.mailbox.state == ENDED and self.actor is not None:
                     self.finish(self.ending or SHUTDOWN)
-                elif self.quiet is not None:
-                    quiet, self.quiet = self.quiet, None
-                    quiet.set(None)
+                elif tasks.quiet is not None:
+                    tasks.quiet.set(None)
 
     async def cancel_tasks(self) -> None:
         """Cancel the tasks of this incarnation and wait until they are gone."""
         while self.tasks:
             for scope in self.tasks:
                 scope.cancel()
-            self.quiet = Future[None]()
-            await self.quiet
+            quiet = self.tasks.quiet = Future[None]()
+            await quiet
 
     # -- the way out
 
@@ -325,7 +337,8 @@ class Cell:
         text = None if error is None else f"{type(error).__name__}: {error}"
         now = self.system.now()
         self.last_exit = LastExit(exit.reason, text, now)
-        self.failure = None
+        # Kept longer, the error would keep its frames alive.
+        self.ending = None
         supervisor = self.supervisor
         try:
             actor.on_exit(exit)

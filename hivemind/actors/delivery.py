@@ -17,7 +17,7 @@ from pykka._envelope import Envelope
 from pykka.messages import _ActorStop
 
 from hivemind.actors.future import Future
-from hivemind.actors.mailbox import FAIL, IDLE, QUEUED, RUNNING, STOP, Mailbox
+from hivemind.actors.mailbox import IDLE, QUEUED, RUNNING, STOP, Mailbox
 from hivemind.actors.signals import NORMAL, ActorFailed, split_cancelled
 
 if TYPE_CHECKING:
@@ -224,8 +224,7 @@ def failed(cell: "Cell", error: BaseException, reply: Future[Any] | None) -> Non
         return
     cancelled, fault = split_cancelled(error)
     if fault is not None:
-        cell.failure = cell.failure or fault
-        cell.mailbox.signal |= FAIL
+        cell.fault(fault)
         cell.mailbox.dropped += 1
     if reply is not None and not reply.done:
         if fault is None:

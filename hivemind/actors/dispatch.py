@@ -249,7 +249,7 @@ def _obey_now(cell: Cell, grip: Grip) -> Coroutine[Any, Any, None] | None:
     mailbox = cell.mailbox
     cls = cell.cls
     if mailbox.signal == FAIL and not cls.mourns and not cls.has_children:
-        cell.end(_fault(cell))
+        cell.end(_failed(cell))
         return None
     if mailbox.signal == START:
         mailbox.signal = 0
@@ -267,11 +267,10 @@ async def _go_on_starting(cell: Cell, grip: Grip, started: Any, error: BaseExcep
     await _complete_and_obey(cell, None, grip)
 
 
-def _fault(cell: Cell) -> Exit:
-    error = cell.failure
-    assert error is not None
-    logger.error("%s failed", cell.address, exc_info=error)
-    return Exit("error", error)
+def _failed(cell: Cell) -> Exit:
+    assert cell.ending is not None
+    logger.error("%s failed", cell.address, exc_info=cell.ending.error)
+    return cell.ending
 
 
 async def _finish_start(cell: Cell, grip: Grip, started: Any, error: BaseException | None) -> None:
@@ -289,7 +288,7 @@ async def _finish_start(cell: Cell, grip: Grip, started: Any, error: BaseExcepti
 async def _complete(cell: Cell, suspended: Suspended, grip: Grip) -> None:
     """Wait for a handler that suspended and answer its caller, whatever happens."""
     reply = suspended.reply
-    cell.in_hand = (suspended.message, cell.system.now())
+    grip.in_hand = (suspended.message, cell.system.now())
     cell.grip = grip
     try:
         result = await proceed(cell, suspended.coroutine, suspended.trap)
@@ -299,7 +298,7 @@ async def _complete(cell: Cell, suspended: Suspended, grip: Grip) -> None:
         if reply is not None and not reply.done:
             reply.set(result)
     finally:
-        cell.grip = cell.in_hand = None
+        cell.grip = grip.in_hand = None
         mailbox = cell.mailbox
         mailbox.high_water = max(mailbox.high_water, len(mailbox))
 
@@ -312,7 +311,7 @@ async def _obey(cell: Cell, grip: Grip) -> None:
     if mailbox.signal & KILL:
         await _end(cell, None, cell.ending or KILLED)
     elif mailbox.signal & FAIL:
-        exit = _fault(cell)
+        exit = _failed(cell)
         error = exit.error
         assert error is not None
         if cell.cls.mourns:

@@ -96,8 +96,8 @@ def take(cell: Cell) -> Snapshot:
     if history is not None:
         recent = sum(at >= now - cell.policy.within_seconds for at in history.restarted_at)
     in_hand = None
-    if cell.in_hand is not None:
-        message, since = cell.in_hand
+    if cell.grip is not None and cell.grip.in_hand is not None:
+        message, since = cell.grip.in_hand
         in_hand = InHand(type(message).__name__, now - since)
     return Snapshot(
         address=cell.address,

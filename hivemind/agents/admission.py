@@ -3,23 +3,32 @@
 Every message of the product comes in here, whatever door it came by, so no door goes round a guard or a cap.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
+import trio
 from uuid_utils.compat import uuid7
 
-from hivemind.agents import gate, journal, steps
+from hivemind.agents import gate, journal
 from hivemind.agents.gate import summary
 from hivemind.agents.journal import Admission, Admitted, Unfinished
 from hivemind.agents.messages import UserMessage
 from hivemind.agents.profile import Profile
+from hivemind.agents.steps import Step
 from hivemind.agents.turn import Resources, Turn, compose, worst_case_micros
 from hivemind.audit import Action
 from hivemind.audit import record as record_audit
-from hivemind.errors import GuardRefused, InputTooLong, Refused
+from hivemind.errors import DatabaseUnavailable, GuardRefused, InputTooLong, Refused
 from hivemind.persistence import Database
 from hivemind.providers import ProviderMessage, ProviderRequest, ToolSpec
+
+log = logging.getLogger("hivemind.agents")
+
+# A caller waits for this at the most before it is told that the database is away.
+ADMIT_PATIENCE_SECONDS = 10.0
+_ADMIT_RETRY_SECONDS = 0.1
 
 
 async def admit(
@@ -34,7 +43,7 @@ async def admit(
     Raises:
         ProviderUnavailable: a setting is missing without which no model can be asked.
         Refused: a gate refused it; that is in the audit log.
-        DatabaseUnavailable: nothing is known of the outcome.
+        DatabaseUnavailable: nothing is known of the outcome, and the database does not say in time.
     """
     profile = message.profile
     resources.calls.check()
@@ -46,7 +55,7 @@ async def admit(
             profile, model, history, text, resources.context_tokens, offered(resources, profile)
         )
         cheaper = _cheaper(resources, profile, request)
-        admitted = await journal.admit(
+        admitted = await _admitted(
             resources.database,
             Admission(
                 uuid7(),
@@ -77,34 +86,43 @@ async def admit(
     return Turn(admitted.turn_id, agent_id, epoch, profile, message.caller, text, request, price)
 
 
-async def take_up(
+async def _admitted(database: Database, admission: Admission) -> Admitted:
+    """Write the admission down, asking again for a while where the answer was lost on its way."""
+    deadline = trio.current_time() + ADMIT_PATIENCE_SECONDS
+    while True:
+        try:
+            admitted = await journal.admit(database, admission)
+        except DatabaseUnavailable:
+            # Only its idempotency key can tell a message that is sent again from another one.
+            if admission.idempotency is None or trio.current_time() >= deadline:
+                raise
+            log.warning("the answer of the database was lost: turn %s is asked for again", admission.turn_id)
+            await trio.sleep(_ADMIT_RETRY_SECONDS)
+            continue
+        if admitted.outcome == "known" and admitted.turn_id == admission.turn_id:
+            return replace(admitted, outcome="admitted")
+        return admitted
+
+
+def take_up(
     resources: Resources,
     profile: Profile,
     agent_id: UUID,
     epoch: int,
     history: Sequence[ProviderMessage],
     left: Unfinished,
+    done: list[Step],
     lost_attempts: int,
 ) -> Turn:
-    """A turn that a former incarnation had admitted, with its steps so far; its text has passed the gates then.
+    """A turn that a former incarnation had admitted, with its steps so far; its text has passed the gates.
 
-    How far the attempts got that were lost since the last step is not known, so each is booked at its worst case.
+    How far the attempts got that were lost since the last step is not known: each is booked at its worst.
     """
     tools = offered(resources, profile)
     request = compose(profile, left.model, history, left.text, resources.context_tokens, tools)
     price = resources.prices.of(resources.calls.name, left.model)
-    done = await steps.load(resources.database, left.turn_id)
     taken_up = Turn(
-        left.turn_id,
-        agent_id,
-        epoch,
-        profile,
-        left.caller,
-        left.text,
-        request,
-        price,
-        taken_up=True,
-        steps=done,
+        left.turn_id, agent_id, epoch, profile, left.caller, left.text, request, price, True, steps=done
     )
     taken_up.lost_micros = lost_attempts * worst_case_micros(price, taken_up.request)
     return taken_up

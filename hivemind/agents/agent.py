@@ -15,7 +15,7 @@ from uuid import UUID
 import trio
 
 from hivemind.actors import Actor, Exit
-from hivemind.agents import admission, journal, loop
+from hivemind.agents import admission, journal, loop, steps
 from hivemind.agents.events import Event, EventLog, Failed, Known, Lost
 from hivemind.agents.journal import Admitted, Claim
 from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
@@ -312,8 +312,9 @@ class Agent(Actor):
         if found is None:
             return
         profile = await resources.profiles.by_id(left.profile_id)
-        opened = await admission.take_up(
-            resources, profile, self._id, left.epoch, self._history, found, left.attempts - 1
+        done = await steps.load(resources.database, left.turn_id)
+        opened = admission.take_up(
+            resources, profile, self._id, left.epoch, self._history, found, done, left.attempts - 1
         )
         if left.attempts > MAX_ATTEMPTS:
             failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")
@@ -327,8 +328,11 @@ class Agent(Actor):
 async def give_up(resources: Resources, agent_id: UUID, exit: Exit) -> None:
     """Mark an agent that spent its restarts, and end its turn so that nobody waits for it."""
     failure = f"{exit.reason}: {type(exit.error).__name__}" if exit.error else exit.reason
-    claim = await journal.claim(resources.database, agent_id, resources.lease_seconds)
-    if claim.turn_id is not None:
+    try:
+        claim = await journal.claim(resources.database, agent_id, resources.lease_seconds)
+    except NotFound:
+        claim = None  # it failed before it had opened its conversation: there is nothing to mark
+    if claim is not None and claim.turn_id is not None:
         error = ProviderError("The agent failed too often and waits for an operator")
         await journal.commit(
             resources.database,

@@ -70,7 +70,7 @@ class Admission:
 class Admitted:
     """What became of an admission; `known` names the turn and agent of the first time.
 
-    `model` is the one to ask in a turn that was admitted.
+    `model` is the one to ask in that turn.
     """
 
     outcome: Literal["admitted", "known", "fenced"]

@@ -17,7 +17,7 @@ _QUERIES = load_queries("hivemind.agents", "queries.sql")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One row of `agent_profiles`."""
+    """One row of `agent_profiles`; `tools` is by name or pattern, each with its `policy` and options."""
 
     id: UUID
     slug: str
@@ -34,6 +34,7 @@ class Profile:
     when_busy: Literal["queue", "refuse", "interrupt"]
     when_client_leaves: Literal["finish", "stop"]
     max_messages_per_minute: int | None
+    tools: Mapping[str, Mapping[str, Any]]
     bounds: Bounds
     approval_seconds: int
     on_approval_deadline: Literal["approve", "deny"]

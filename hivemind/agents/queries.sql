@@ -4,7 +4,7 @@
 -- The fields of `Profile` and of its `Bounds`.
 select id, slug, name, prompt, tier, model, cheaper_model, max_input_chars, max_output_tokens, history_messages,
        injection_threshold, on_injection, when_busy, when_client_leaves, max_messages_per_minute,
-       max_steps, max_turn_seconds, max_turn_tokens, max_turn_micros, max_same_calls,
+       tools, max_steps, max_turn_seconds, max_turn_tokens, max_turn_micros, max_same_calls,
        approval_seconds, on_approval_deadline
 from agent_profiles
 

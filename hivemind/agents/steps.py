@@ -1,8 +1,8 @@
 """The steps of a turn as rows: what the model asked for, what each call of a tool may have changed.
 
-Each function is one round trip and one transaction, states the epoch that the agent was claimed in, and may be
-repeated after an outcome that was lost; false means that the turn is no longer this incarnation's. What is to be
-done about it is `loop`.
+Each function is one round trip and one transaction, states the epoch that the agent was claimed in, and may
+be repeated after an outcome that was lost; false means that the turn is no longer this incarnation's. What is
+to be done about it is `loop`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from hivemind.agents.events import Usage
-from hivemind.persistence import Database, Jsonb, load_queries
+from hivemind.persistence import Database, Jsonb, Row, load_queries
 from hivemind.providers import ProviderMessage, ToolCall
 
 EffectState = Literal["waiting", "approved", "started", "done", "failed", "denied", "unknown"]
@@ -23,7 +23,7 @@ _QUERIES = load_queries("hivemind.agents", "steps.sql")
 class Effect:
     """One call of a tool; `id` is what makes it this one call, for the tool too.
 
-    `ours` says that this incarnation has started it, or is about to: what another one started may have happened.
+    `ours` says that this incarnation has started it, or is about to: what another started may have happened.
     """
 
     id: UUID
@@ -145,21 +145,14 @@ async def load(database: Database, turn_id: UUID) -> list[Step]:
         usage = Usage(row["input_tokens"], row["output_tokens"], row["cost_micros"])
         step = Step(row["step"], row["model"], row["text"], usage)
         written = {call[0]: call[2] for call in row["calls"]}
-        for effect in effects:
-            if effect["step"] == step.number:
-                call = ToolCall(effect["call_id"], effect["tool"], written[effect["call_id"]])
-                step.effects.append(
-                    Effect(
-                        effect["id"],
-                        call,
-                        effect["arguments"],
-                        effect["state"],
-                        effect["outcome"],
-                        ours=False,
-                    )
-                )
+        step.effects = [_effect(effect, written) for effect in effects if effect["step"] == step.number]
         steps.append(step)
     return steps
+
+
+def _effect(row: Row, written: Mapping[str, str]) -> Effect:
+    call = ToolCall(row["call_id"], row["tool"], written[row["call_id"]])
+    return Effect(row["id"], call, row["arguments"], row["state"], row["outcome"], ours=False)
 
 
 async def answer_approval(

@@ -45,12 +45,12 @@ class Resources:
 
 @dataclass(slots=True)
 class Turn:
-    """A turn that was admitted: who it is for, its request and price, and what has been released of the answer.
+    """A turn that was admitted: who it is for, its request and price, and what was released of its answer.
 
     `request` is what the model is asked now; `base` what it was asked first. `asked` says that a provider has
-    the prompt, and is paid for it and for what it streamed. `taken_up` says that a former incarnation admitted
-    the turn: what it held may have been given back, and `lost_micros` is what its calls cost at most, which
-    nobody can say any more.
+    the prompt, and is paid for it and for what it streamed. `taken_up` says that a former incarnation
+    admitted the turn: what it held may have been given back, and `lost_micros` is what its calls cost at
+    most, which nobody can say any more.
     """
 
     id: UUID
@@ -100,7 +100,7 @@ class Turn:
         return "".join(self.released[self.step_began :])
 
     def settled(self) -> Usage:
-        """What is to be booked for the call under way: the provider's word, or a guess at what was cut off."""
+        """What is to be booked for the call under way: the provider's word, or a guess at what was cut."""
         used = self.usage
         if used is None and not self.asked:
             return Usage(0, 0, self.lost_micros)

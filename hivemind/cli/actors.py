@@ -131,7 +131,8 @@ def _details(node: Node) -> Iterator[tuple[str, str]]:
     facts = node.get("facts")
     if isinstance(facts, dict):
         for name, value in facts.items():
-            yield f"  {name}={value}", "dim"
+            if value is not None:
+                yield f"  {name}={value}", "dim"
     last = node.get("last_exit")
     if isinstance(last, dict) and last.get("error"):
         yield f"\n  last error: {last['error']} ({last.get('reason')})", "red"

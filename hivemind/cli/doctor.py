@@ -88,7 +88,9 @@ async def examine(loaded: Loaded) -> list[Check]:
             ]
         else:
             checks.append(Check("port", "ok", f"Hivemind {health.get('version')} answers on it"))
-            checks += told(health)
+            # What was looked at from here is not told twice.
+            seen = {check.name for check in checks}
+            checks += [check for check in told(health) if check.name not in seen]
     return checks
 
 

@@ -94,9 +94,10 @@ def _table(table: "Table", reasons: "tuple[Reason, ...]") -> "Table":
 @click.option("--json", "as_json", is_flag=True, help="Everything, one rule a line.")
 def rules(cursor: str, as_json: bool) -> None:
     """List the rules: id, version, severity, weight and what they are about."""
+    from hivemind.guards.identifiers import RULES  # noqa: PLC0415
     from hivemind.guards.rule import load  # noqa: PLC0415
 
-    for rule in sorted(load(), key=lambda rule: rule.id):
+    for rule in sorted((*load(), *RULES.values()), key=lambda rule: rule.id):
         if rule.id > cursor:
             line = f"{rule.id:<36} v{rule.version:<3} {rule.severity:<9} {rule.weight or '':<6} {rule.type}"
             click.echo(json.dumps(asdict(rule), ensure_ascii=False) if as_json else line)

@@ -6,15 +6,19 @@ carry are at the end. Where the code stands in a text is the business of `pii`.
 
 import tomllib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module, resources
+from typing import Any
 
 import re2
 from stdnum import iban, luhn
 from stdnum.exceptions import ValidationError
 from stdnum.fi import hetu as fi_hetu
 from stdnum.th import pin
+
+from hivemind.guards.rule import Rule
+from hivemind.guards.verdict import Severity
 
 SHAPE = bytes.maketrans(
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", b"9" * 10 + b"A" * 52
@@ -37,7 +41,7 @@ class Identifier:
     """One row of the table."""
 
     name: str
-    type: str
+    rule: Rule
     check: Check | None
     bare: bool
     groups: frozenset[tuple[int, ...]]
@@ -56,21 +60,21 @@ class Identifier:
         return self.check is None or self.check(value)
 
 
-def identify(value: bytes, lengths: tuple[int, ...], before: bytes) -> str | None:
-    """Return the type of the identifier that `value` (capitals, no separators) is, if it is one."""
+def identify(value: bytes, lengths: tuple[int, ...], before: bytes) -> Rule | None:
+    """Return the rule of the identifier that `value` (capitals, no separators) is, if it is one."""
     shape = value.translate(SHAPE)
     text = value.decode("ascii")
     if shape.startswith(b"AA99") and 15 <= len(value) <= 34 and iban.is_valid(text):
-        return "IBAN"
+        return RULES["iban"]
     if len(value) in CARD_LENGTHS and value.isdigit() and is_card(text, lengths):
-        return "CREDIT_CARD"
+        return RULES["payment_card"]
     rows = TABLE.get(shape)
     if rows is None or len(set(text)) < 3:
         return None
     other = OTHER_THINGS.search(before) is not None
     for identifier in rows:
         if identifier.holds(text, lengths, before, other=other):
-            return identifier.type
+            return identifier.rule
     return None
 
 
@@ -222,14 +226,33 @@ def _check(name: str | None) -> Check | None:
     return valid
 
 
+def _rules() -> dict[str, Rule]:
+    return {
+        name: Rule(
+            id=f"pii.{name}",
+            version=row["version"],
+            category="pii",
+            type=row["type"],
+            severity=Severity(row["severity"]),
+            pattern="|".join(row["shapes"]),
+            trigger="",
+            check=row.get("check"),
+            examples=tuple(f"{row['words'][0]} {example}" for example in row["examples"]),
+            counterexamples=tuple(
+                f"{row['words'][0]} {example}" for example in row.get("counterexamples", ())
+            ),
+        )
+        for name, row in ROWS.items()
+    }
+
+
 def _table() -> dict[bytes, tuple[Identifier, ...]]:
-    source = resources.files("hivemind.guards") / "rules" / "identifiers.toml"
     rows: defaultdict[bytes, list[Identifier]] = defaultdict(list)
-    for name, row in tomllib.loads(source.read_text(encoding="utf-8")).items():
+    for name, row in ROWS.items():
         groups = [when for when in row["when"] if when[0].isdigit()]
         identifier = Identifier(
             name=name,
-            type=row["type"],
+            rule=RULES[name],
             check=_check(row.get("check")),
             bare="bare" in row["when"],
             groups=frozenset(tuple(map(int, group.split("-"))) for group in groups),
@@ -240,4 +263,9 @@ def _table() -> dict[bytes, tuple[Identifier, ...]]:
     return {shape: tuple(found) for shape, found in rows.items()}
 
 
+ROWS: Mapping[str, Any] = tomllib.loads(
+    (resources.files("hivemind.guards") / "rules" / "identifiers.toml").read_text(encoding="utf-8")
+)
+RULES: Mapping[str, Rule] = _rules()
+"""What stands in the table, by its name there; `pii.number` finds where one of them may be."""
 TABLE = _table()

@@ -13,9 +13,11 @@ import re2
 from phonenumbers import PhoneMetadata
 from stdnum import bitcoin
 
-from hivemind.guards.identifiers import COUNTED, OTHER_THINGS, identify
+from hivemind.guards.identifiers import COUNTED, OTHER_THINGS, RULES, identify
+from hivemind.guards.rule import Rule
 
-Part = tuple[int, int, str]
+Part = tuple[int, int, str] | tuple[int, int, str, Rule]
+"""Where a value is, its type, and its rule where that is not the one that measured it."""
 Check = Callable[[bytes, int, int], list[Part]]
 
 NEAR = 48
@@ -78,18 +80,18 @@ def number(data: bytes, start: int, end: int) -> list[Part]:
         if found is None:
             first += 1
             continue
-        last, kind = found
+        last, rule = found
         left, right = groups[first][0], groups[last][1]
         while left > 0 and run[left - 1 : left] in (b"+", b"("):
             left -= 1
-        parts.append((start + left, start + right, kind))
+        parts.append((start + left, start + right, rule.type, rule))
         first = last + 1
     return parts
 
 
 def _longest(
     run: bytes, groups: list[tuple[int, int]], joints: list[bytes], first: int, before: bytes
-) -> tuple[int, str] | None:
+) -> tuple[int, Rule] | None:
     if _starts_inside(run, groups, joints, first):
         return None
     left = groups[first][0]
@@ -111,7 +113,7 @@ def _longest(
             continue
         kind = identify(value, lengths, near) if _even(joints, first, last) else None
         if kind is None and is_phone(run, left, right, value, lengths, near):
-            kind = "PHONE"
+            kind = RULES["phone"]
         if kind is not None:
             return last, kind
     return None

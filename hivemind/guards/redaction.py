@@ -30,8 +30,8 @@ OPEN_LIMIT = 32_768
 """A value without an end is given up after so many bytes."""
 MOST_HITS = 256
 """A scan stops here and goes on behind the stretches that it has found; each hit is a call into Python."""
-FREE_EFFORT = 3_000
-BYTES_PER_EFFORT = 8
+FREE_EFFORT = 6_000
+BYTES_PER_EFFORT = 32
 """Effort is counted in microseconds of a small machine: so much at once, and one more for so many bytes."""
 RESCAN_EFFORT = 200
 """Behind a value whose end must be looked for, the scan begins anew."""
@@ -76,6 +76,7 @@ class Hit:
     end: int
     type: str
     measure: Measure
+    rule: Rule
 
 
 class Redaction:
@@ -251,11 +252,17 @@ class Redaction:
                     if measure.effort is not None:
                         self._spent += measure.effort(window[first:last])
                     if check is None:
-                        hits.append(Hit(first + base, last + base, measure.rule.type, measure))
+                        hits.append(Hit(first + base, last + base, measure.rule.type, measure, measure.rule))
                     else:
                         hits += [
-                            Hit(a + base, b + base, kind, measure)
-                            for a, b, kind in check(window, first, last)
+                            Hit(
+                                part[0] + base,
+                                part[1] + base,
+                                part[2],
+                                measure,
+                                part[3] if len(part) == 4 else measure.rule,
+                            )
+                            for part in check(window, first, last)
                         ]
         return _apart(hits) if len(hits) > 1 else hits
 
@@ -278,7 +285,7 @@ class Redaction:
         value = data[hit.start : hit.end]
         start = self._passed
         self._passed += len(value.decode("utf-8", "surrogatepass"))
-        rule = hit.measure.rule
+        rule = hit.rule
         self.findings.append(
             Finding(rule.id, rule.version, rule.category, hit.type, rule.severity, start, self._passed)
         )

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
 
 from hivemind.guards import DEFAULT_THRESHOLD, Guards, explain
+from hivemind.guards.identifiers import RULES as IDENTIFIERS
 from hivemind.http import bodies, paging
 from hivemind.http.access import Access
 from hivemind.http.bodies import answer
@@ -29,6 +30,7 @@ def routes(guards: Guards, access: Access) -> Blueprint:
     @access.requires("operator")
     async def explain_text() -> Response:
         data = await request.get_data(as_text=False)
+        assert isinstance(data, bytes)
         question = bodies.parse(Question, data, request.headers.get("Content-Type"))
         why = await trio.to_thread.run_sync(explain, guards, question.text, question.threshold)
         return answer(asdict(why))
@@ -38,7 +40,10 @@ def routes(guards: Guards, access: Access) -> Blueprint:
     async def list_rules() -> Response:
         page = paging.asked(request.args, str)
         after = page.after[0] if page.after else ""
-        rules = sorted((rule for rule in guards.rules if rule.id > str(after)), key=lambda rule: rule.id)
+        rules = sorted(
+            (rule for rule in (*guards.rules, *IDENTIFIERS.values()) if rule.id > str(after)),
+            key=lambda rule: rule.id,
+        )
         return answer(page.reply(rules[: page.fetch], lambda rule: (rule.id,), asdict))
 
     return blueprint

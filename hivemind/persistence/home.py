@@ -19,6 +19,7 @@ from hivemind.persistence.account import Account, choose_account
 ROLE = "hivemind"
 LONGEST_SOCKET_PATH = 100
 ELSEWHERE = Path("/var/lib/hivemind")
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only looked at
 REMEDY = "choose a data folder outside a private home, or set DATABASE_URL"
 
 SETTINGS = {
@@ -114,6 +115,7 @@ class Home:
             "hba_file": f"'{self.folder / 'pg_hba.conf'}'",
             "ident_file": f"'{self.folder / 'pg_ident.conf'}'",
             "unix_socket_directories": f"'{self.sockets}'",
+            "dynamic_shared_memory_type": "posix" if _has_shared_memory() else "mmap",
         } | SETTINGS
         people = sorted({self.account.name, "root"})
         for path, lines in (
@@ -126,6 +128,15 @@ class Home:
             new.chmod(0o644)
             new.replace(path)
         self.account.own(self.sockets)
+
+
+def _has_shared_memory() -> bool:
+    """Whether everybody may write in /dev/shm, which some containers lack; files do as well."""
+    try:
+        open_to_all = SHARED_MEMORY.stat().st_mode & 0o002
+    except OSError:
+        return False
+    return bool(open_to_all) and os.access(SHARED_MEMORY, os.W_OK)
 
 
 def find_home(folder: Path, user: str | None, report: Callable[[str], None]) -> Home:

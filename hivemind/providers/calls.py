@@ -12,7 +12,7 @@ from contextlib import aclosing
 import trio
 
 from hivemind.errors import ProviderUnavailable
-from hivemind.providers.base import Provider, ProviderEvent, ProviderRequest
+from hivemind.providers.base import Provider, ProviderEvent, ProviderRequest, Usage
 from hivemind.providers.failures import CallFailed
 from hivemind.providers.patience import Again, Breaker, GiveUp, Patience, decide, is_outage, resting
 
@@ -98,6 +98,10 @@ class Calls:
                                 started, probe = True, False
                                 self._breaker = self._breaker.succeeded()
                             yield events
+                            if isinstance(events[-1], Usage):
+                                # The last word; what the provider still has to tidy up has its own limits.
+                                await anext(answer, None)
+                                break
                 except CallFailed as failure:
                     probe = False
                     left = deadline - trio.current_time()

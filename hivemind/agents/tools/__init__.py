@@ -1,1 +1,1 @@
-"""What a model may call."""
+"""What a model may call: the contract, the tools of a profile, and those that come with Hivemind."""

@@ -122,3 +122,14 @@ def test_a_running_server_tells_its_own_health(environ, tmp_path):
     assert "9.9" in checks["port"].message
     assert checks["database"].status == "ok"
     assert (checks["llm"].status, checks["llm"].message, checks["llm"].remedy) == ("warning", "m", "r")
+
+
+def test_what_was_looked_at_here_is_not_told_twice(monkeypatch, environ, tmp_path):
+    async def health(*_):
+        ok = {"status": "ok"}
+        return {"status": "ok", "version": "1", "checks": {"disk": ok, "database": ok}}
+
+    monkeypatch.setattr(doctor, "_health", health)
+    names = [check.name for check in trio.run(doctor.examine, load(environ, tmp_path))]
+    assert names.count("disk") == 1
+    assert "database" in names

@@ -341,3 +341,16 @@ class TestAsRoot:
         assert f"(process {pid})" in said
         assert process.returncode == 0
         assert embedded._processes_on(folder / "data") == set()
+
+
+def test_it_runs_on_a_machine_without_shared_memory_for_everybody(folder, owned, monkeypatch):
+    monkeypatch.setattr(home, "SHARED_MEMORY", folder.parent / "missing")
+    server = owned(folder)
+
+    async def main():
+        await server.start(lambda _: None)
+        async with Database(server.conninfo, size=1) as database:
+            row = await database.fetch_one("show dynamic_shared_memory_type")
+        assert row == {"dynamic_shared_memory_type": "mmap"}
+
+    trio.run(main)

@@ -738,3 +738,15 @@ async def test_an_actor_that_kills_itself_while_it_starts_does_not_come_up(kit):
     await kit.settle()
     assert not ref.is_alive()
     assert ("/" + ref.address.strip("/"), "up") not in kit.trace()
+
+
+@both_modes
+@actor_test
+async def test_the_error_of_a_dead_actor_is_not_kept(kit, cls):
+    supervisor = await kit.supervisor(ChildSpec("a", cls), max_restarts=0)
+    crashed = kit.system.whereis("/supervisor/a")
+    crashed.tell("boom")
+    await kit.settle()
+    assert not supervisor.is_alive()
+    assert crashed._cell.ending is None
+    assert crashed._cell.last_exit.error == "ValueError: boom"

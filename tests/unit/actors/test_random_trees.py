@@ -119,7 +119,7 @@ def check(system):
             assert cell.supervisor._cell.actor is cell.supervisor, f"{cell.address} outlived its parent"
             assert cell.supervisor.children[cell.address] is cell
         # The system has settled: who is up and busy with nothing has no mail and no signal waiting.
-        if cell.state == "up" and cell.actor is not None and cell.in_hand is None and cell.grip is None:
+        if cell.state == "up" and cell.actor is not None and cell.grip is None:
             assert not cell.mailbox.queue, f"{cell.address} is stuck with {len(cell.mailbox)} messages"
             assert not cell.mailbox.signal, f"{cell.address} does not obey {cell.mailbox.signal}"
             assert cell.mailbox.state == IDLE, f"{cell.address} is up in state {cell.mailbox.state}"

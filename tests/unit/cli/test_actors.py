@@ -25,7 +25,7 @@ NODE = {
                     "in_hand": {"message": "UserMessage", "age_seconds": 61},
                     "restarts": 5,
                     "last_exit": {"reason": "crashed", "error": "ValueError: [red]x", "at": "…"},
-                    "facts": {"slug": "hello"},
+                    "facts": {"slug": "hello", "turn": None},
                     "children": [],
                 }
             ],
@@ -47,6 +47,7 @@ def test_the_tree_shows_what_an_operator_looks_for():
     ):
         assert expected in text
     assert "mail 0" not in text
+    assert "None" not in text
 
 
 @pytest.mark.parametrize(

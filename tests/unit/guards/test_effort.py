@@ -56,7 +56,7 @@ def effort(text: str) -> int:
 @pytest.mark.parametrize("one", RULES, ids=lambda one: one.id)
 def test_the_worst_text_of_each_rule_takes_bounded_effort(one):
     text = worst(one)
-    assert effort(text) < FREE_EFFORT + 2 * len(text.encode()) // BYTES_PER_EFFORT + 2_000
+    assert effort(text) < FREE_EFFORT + len(text.encode()) // BYTES_PER_EFFORT + DEAREST_STRETCH
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_what_is_too_dense_is_withheld_and_nothing_of_it_passes():
 
 def test_ordinary_long_texts_are_not_withheld():
     log = "".join(
-        f"{n:05} GET /index.html from 203.0.113.{n % 250} took {n % 90} ms, cache hit\n" for n in range(900)
+        f"{n:05} GET /index.html from 203.0.113.{n % 250} took {n % 90} ms, cache hit\n" for n in range(150)
     )
     verdict = GUARDS.check_output(log)
     assert "WITHHELD" not in verdict.text
-    assert verdict.text.count("[IP_ADDRESS_") == 900
+    assert verdict.text.count("[IP_ADDRESS_") == 150
 
 
 def test_values_that_share_a_separator_are_all_found():
