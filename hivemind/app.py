@@ -11,6 +11,7 @@ import trio
 from hivemind import keyfiles
 from hivemind.actors import ActorSystem, ChildSpec, Exit, Policies, RowSupervisor, Supervisor
 from hivemind.agents import Agent, Profiles, Resources, give_up
+from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
@@ -23,6 +24,7 @@ from hivemind.http.chat import Chat
 from hivemind.http.edge import Drain, Edge
 from hivemind.http.limits import Limiter
 from hivemind.http.recount import recount
+from hivemind.http.refusals import Refusals, RefusalWriter
 from hivemind.http.tokens import Tokens
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
@@ -32,7 +34,7 @@ from hivemind.settings_load import Loaded
 from hivemind.watchdog import Watchdog
 
 Report = Callable[[str], None]
-KINDS = ("agents", "children", "edge", "rows", "supervisor", "watchdog")
+KINDS = ("agents", "children", "edge", "refusals", "rows", "supervisor", "watchdog")
 
 # What the code asks for; the owner's settings go over it.
 AGENT_POLICY = {
@@ -152,7 +154,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             calls,
             Prices(settings.budgets.prices),
             profiles,
-            Toolbox(),
+            Toolbox({}, Catalogue()),
             settings.budgets.lease_seconds,
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
@@ -163,7 +165,8 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         await recount(database, limiter)
         callers = Callers(keys.signing_key, networks(settings.server.trusted_proxies))
         tokens = Tokens(keys.signing_keys, settings.limits.conversation_token_seconds)
-        chat = Chat(system, profiles, limiter, callers, tokens)
+        refusals = Refusals()
+        chat = Chat(system, profiles, limiter, callers, tokens, refusals)
         lane = routes.lane(
             chat,
             system,
@@ -179,7 +182,12 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             ChildSpec(
                 "workers",
                 Supervisor,
-                ((ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),),),
+                (
+                    (
+                        ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
+                        ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
+                    ),
+                ),
             ),
             ChildSpec("edge", Edge, (lane, settings.server), policy=WORKER_POLICY),
         )

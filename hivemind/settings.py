@@ -128,6 +128,34 @@ class BudgetSettings(Section):
     )
 
 
+class DirectiveSettings(Section):
+    """Work that nobody waits for."""
+
+    concurrency: int = Field(16, gt=0, description="directives carried out at once by one server")
+    poll_seconds: Positive = Field(5, description="how often to look for those that another server made")
+    lease_seconds: Positive = Field(30, description="how long a directive outlives a server that crashed")
+
+
+class ScheduleSettings(Section):
+    """Work at given times."""
+
+    enabled: bool = Field(True, description="false: no schedule is due on this server")
+
+
+class PlaneSettings(Section):
+    """The Plane workspace whose work items are pulled into the tasks; without a key nothing is."""
+
+    api_key: SecretStr | None = Field(None, description="a key of Plane; unset turns the pull off")
+    base_url: BaseUrl = Field("https://api.plane.so", description="where Plane is, without a trailing slash")
+    workspace: str = Field("", description="the workspace, as its slug in Plane's addresses")
+    projects: tuple[str, ...] = Field((), description="ids of projects; none: all of the workspace")
+    every_seconds: Positive = Field(300, description="time from one pull to the next")
+    full_every: int = Field(12, gt=0, description="each so many-th pull looks for what was deleted")
+    webhook_secret: SecretStr | None = Field(
+        None, description="the secret of a webhook of Plane; unset refuses its deliveries"
+    )
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -146,6 +174,9 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
+    directives: DirectiveSettings = DirectiveSettings()
+    schedules: ScheduleSettings = ScheduleSettings()
+    plane: PlaneSettings = PlaneSettings()
     log: LogSettings = LogSettings()
     supervision: dict[str, dict[str, object]] = Field(
         {}, description="supervision policy by kind of actor or by address pattern"

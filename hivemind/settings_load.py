@@ -28,6 +28,11 @@ TEST_PREFIX = "HIVEMIND_TEST_"
 PUBLISHED_NAMES: Mapping[str, str] = {
     "database.url": "DATABASE_URL",
     "llm.timeout_seconds": "HIVEMIND_LLM_TIMEOUT_SECS",
+    "plane.api_key": "PLANE_API_KEY",
+    "plane.base_url": "PLANE_BASE_URL",
+    "plane.workspace": "PLANE_WORKSPACE",
+    "plane.projects": "PLANE_PROJECTS",
+    "plane.webhook_secret": "PLANE_WEBHOOK_SECRET",
 }
 
 

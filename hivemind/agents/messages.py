@@ -11,8 +11,8 @@ class UserMessage:
     """A person's message; answered with the `EventLog` of its turn.
 
     `opens` says that the conversation begins with it. `idempotency` is a scope and a key within it: the same
-    pair again is the same message. `schedule_id` and `parent_id` (the agent that this one works for) say
-    whose caps count besides.
+    pair again is the same message. `schedule_id`, and `parent_id` (whom this agent works for), say whose caps
+    count besides.
     """
 
     text: str

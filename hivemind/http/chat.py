@@ -30,11 +30,12 @@ from hivemind.agents import (
     follow,
 )
 from hivemind.agents import Reply as AgentReply
-from hivemind.errors import HivemindError, InputTooLong, InvalidRequest, NotFound
+from hivemind.errors import HivemindError, InputTooLong, InvalidRequest, NotFound, Refused
 from hivemind.http import bodies, problems
 from hivemind.http.callers import Callers
 from hivemind.http.lane import EventStream, Reply, Request, Route, SocketRoute, WebSocket
 from hivemind.http.limits import Limiter
+from hivemind.http.refusals import Refusals
 from hivemind.http.request import event
 from hivemind.http.tokens import Tokens
 
@@ -115,12 +116,14 @@ class Chat:
         limiter: Limiter,
         callers: Callers,
         tokens: Tokens,
+        refusals: Refusals,
     ) -> None:
         self._system = system
         self._profiles = profiles
         self._limiter = limiter
         self._callers = callers
         self._tokens = tokens
+        self._refusals = refusals
 
     def routes(self) -> tuple[Route | SocketRoute, ...]:
         """What the lane serves."""
@@ -161,7 +164,15 @@ class Chat:
 
     async def begin(self, request: Request, body: MessageBody) -> _Following:
         """Let a message in: limits, profile, length, token."""
-        caller, profile = await self._count(request, body.conversation_id)
+        caller = self._callers.of(request.peer, request.header(b"x-forwarded-for"))
+        try:
+            return await self._begin(request, caller, body)
+        except Refused as refusal:
+            self._refusals.note(refusal, caller, body.conversation_id)
+            raise
+
+    async def _begin(self, request: Request, caller: str, body: MessageBody) -> _Following:
+        profile = await self._count(request, caller, body.conversation_id)
         if len(body.message) > profile.max_input_chars:
             raise InputTooLong(
                 f"The message has {len(body.message)} characters; this agent takes {profile.max_input_chars}"
@@ -180,15 +191,22 @@ class Chat:
 
     async def take_up(self, request: Request, body: ResumeBody) -> _Following:
         """Let a listener in again."""
-        _, profile = await self._count(request, body.conversation_id)
+        caller = self._callers.of(request.peer, request.header(b"x-forwarded-for"))
+        try:
+            return await self._take_up(request, caller, body)
+        except Refused as refusal:
+            self._refusals.note(refusal, caller, body.conversation_id)
+            raise
+
+    async def _take_up(self, request: Request, caller: str, body: ResumeBody) -> _Following:
+        profile = await self._count(request, caller, body.conversation_id)
         self._tokens.check(body.conversation_id, body.conversation_token)
         after = (body.epoch, body.seq) if body.epoch >= 0 else _place(request.header(b"last-event-id"))
         stop = profile.when_client_leaves == "stop"
         return _Following(body.conversation_id, Attach(body.turn_id), after, stop)
 
-    async def _count(self, request: Request, conversation_id: UUID | None) -> tuple[str, Profile]:
-        """Count the request in the limits; who asks, and whom."""
-        caller = self._callers.of(request.peer, request.header(b"x-forwarded-for"))
+    async def _count(self, request: Request, caller: str, conversation_id: UUID | None) -> Profile:
+        """Count the request in the limits; whom it is for."""
         try:
             profile = await self._profile(request)
         except NotFound:
@@ -201,7 +219,7 @@ class Chat:
             profile_id=profile.id,
             per_profile=profile.max_messages_per_minute,
         )
-        return caller, profile
+        return profile
 
     def agent(self, agent_id: UUID) -> Address:
         """Where a conversation's agent lives."""

@@ -118,3 +118,30 @@ def test_the_database_is_asked_before_anybody_is_let_in():
         assert told.value.code == "limits_unknown"
 
     trio.run(main)
+
+
+def test_what_the_edge_refuses_is_audited_by_caller_and_reason_not_by_request(running_server, database_url):
+    async def main():
+        async with running_server(database_url, limits={"per_ip_per_minute": 4}) as site:
+            first = await site.say("hi")
+            named = {"conversation_id": first["conversation_id"], "conversation_token": "x"}
+            assert (await site.post("hi", **named)).status_code == 403
+            for _ in range(2):
+                assert (await site.post("x" * 5000)).status_code == 413
+            for _ in range(30):
+                assert (await site.post("hi")).status_code == 429
+        async with Database(database_url) as database:
+            rows = await database.fetch_all(
+                "select caller, detail from audit_log where action = 'edge:request:refused' order by id"
+            )
+            caller = await database.fetch_one("select caller from turns")
+        told = [(row["detail"]["code"], row["detail"]["count"], row["caller"]) for row in rows]
+        who = caller["caller"]
+        assert sorted(told) == [
+            ("input_too_long", 2, who),
+            ("not_permitted", 1, who),
+            ("rate_limited", 30, who),
+        ]
+        assert "from this address" in str(rows)
+
+    trio.run(main)

@@ -62,7 +62,7 @@ ONLY_THERE = {
     "ProviderRequest": {"agents/turn.py"},
     "Delta": {"agents/loop.py"},
     "Reply": {"agents/loop.py", "agents/journal.py", "http/lane.py", "http1.py"},  # the last two are HTTP's
-    "UserMessage": {"http/chat.py"},
+    "UserMessage": {"http/chat.py", "agents/dispatcher.py"},
 }
 
 

@@ -32,7 +32,7 @@ def error_classes(cls=errors.HivemindError):
 
 
 def own_routes():
-    chat = Chat(None, None, None, None, None)
+    chat = Chat(None, None, None, None, None, None)
     for route in chat.routes():
         method = "WS" if isinstance(route, SocketRoute) else route.method
         yield f"{method} {route.path}"

@@ -1,6 +1,7 @@
-"""The contract between a turn and whatever a model may call.
+"""What a tool is to the turn: a name and a schema for the model, and something to run.
 
-What is written down around a call, who has to allow it and what its result is checked for is the turn's.
+Whether it may run is the profile's policy (`toolbox`), whether its arguments fit is `arguments`; what it
+says passes the guards in the turn, so no tool has to guard itself.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +12,11 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: `id` is its idempotency key, `arguments` fit the tool's schema."""
+    """What a tool is given beside its arguments.
+
+    `id` is the effect's: the same id again is the same call, which is what makes it an idempotency key.
+    `arguments` have been validated against the tool's schema.
+    """
 
     id: UUID
     turn_id: UUID
@@ -31,10 +36,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool; `parameters` is the JSON Schema of an object.
+    """Something that the model may call; `parameters` is the JSON Schema of an object.
 
-    `run` raises nothing that is expected: what goes wrong is an outcome. When it is cancelled it closes what
-    it holds. A `repeatable` tool may be run twice with the same id without harm.
+    `run` raises nothing expected: an error of the tool is a failed `Outcome`, anything else a defect that
+    ends the agent's incarnation. Cancelling it closes what it holds. `repeatable` says that it may run twice
+    with the same id without harm.
     """
 
     name: str

@@ -1,43 +1,132 @@
-"""Which tools a profile has, and what it may do with each."""
+"""Which tools a profile offers its model, and whether each may run without asking.
 
-import fnmatch
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+A profile says so in its `tools`: `{"http_fetch": {"policy": "ask", "hosts": ["example.com"]},
+"mcp:files/*": {"policy": "allow"}}`. What is not named there is not offered; `deny` is never offered.
+"""
 
-from hivemind.agents.profile import Profile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.tool import Tool
 
 Policy = Literal["allow", "ask", "deny"]
+Options = Mapping[str, Any]
+POLICIES: tuple[Policy, ...] = ("allow", "ask", "deny")
+_MCP = "mcp:"
+
+
+class Offer(Protocol):
+    """What the toolbox reads of a profile."""
+
+    @property
+    def id(self) -> UUID:
+        """Tells profiles apart."""
+
+    @property
+    def tools(self) -> Mapping[str, Options]:
+        """Policy and options by tool or pattern."""
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """A tool of our own: made from a profile's options, of which `mistake` says what is wrong."""
+
+    make: Callable[[Options], Tool]
+    mistake: Callable[[Options], str | None] = lambda options: _unknown(options, ())
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The tools of a profile as they were made from this `tools` and that version of the catalogue."""
+
+    tools: Mapping[str, Options]
+    version: int
+    by_name: Mapping[str, tuple[Tool, Policy]]
+    offered: tuple[Tool, ...]
 
 
 class Toolbox:
-    """The tools of this installation; a profile has those that its `tools` name, by name or by pattern.
+    """Offers each profile what it names and nothing else; a turn reads it and never waits."""
 
-    A name wins over a pattern, and a tool that is not named is not there.
-    """
+    def __init__(self, builtins: Mapping[str, Builtin], catalogue: Catalogue) -> None:
+        self._builtins = builtins
+        self._catalogue = catalogue
+        self._made: dict[UUID, _Made] = {}
 
-    def __init__(self, tools: Iterable[Tool] = ()) -> None:
-        self._tools = {tool.name: tool for tool in tools}
-
-    def for_profile(self, profile: Profile) -> tuple[Tool, ...]:
+    def for_profile(self, profile: Offer) -> tuple[Tool, ...]:
         """What the model is offered."""
-        if not profile.tools:
-            return ()
-        return tuple(tool for tool in self._tools.values() if self.policy(profile, tool.name) != "deny")
+        return self._of(profile).offered if profile.tools else ()
 
-    def find(self, profile: Profile, name: str) -> Tool | None:
-        """A tool that the profile has; also one that it may not use, so that the refusal can say so."""
-        return self._tools.get(name) if self._entry(profile, name) is not None else None
+    def find(self, profile: Offer, name: str) -> Tool | None:
+        """The tool that the model means; None where it was not offered."""
+        found = self._of(profile).by_name.get(name) if profile.tools else None
+        return found[0] if found is not None else None
 
-    def policy(self, profile: Profile, name: str) -> Policy:
-        """What the profile may do with it."""
-        entry = self._entry(profile, name)
-        policy: Policy = entry.get("policy", "allow") if entry is not None else "deny"
-        return policy
+    def policy(self, profile: Offer, name: str) -> Policy:
+        """Whether a tool may run, needs a person's word, or may not."""
+        found = self._of(profile).by_name.get(name) if profile.tools else None
+        return found[1] if found is not None else "deny"
 
-    def _entry(self, profile: Profile, name: str) -> Mapping[str, Any] | None:
-        entry = profile.tools.get(name)
-        if entry is None:
-            patterns = (pattern for pattern in profile.tools if fnmatch.fnmatchcase(name, pattern))
-            entry = next((profile.tools[pattern] for pattern in patterns), None)
-        return entry
+    def mistakes(self, tools: Mapping[str, object]) -> tuple[str, ...]:
+        """What is wrong with the `tools` of a profile that is about to be saved, for whoever saves it."""
+        return tuple(
+            f"{pattern}: {mistake}"
+            for pattern, options in tools.items()
+            if (mistake := self._mistake(pattern, options)) is not None
+        )
+
+    def _mistake(self, pattern: str, options: object) -> str | None:
+        if not isinstance(options, Mapping):
+            return "has to be an object"
+        if options.get("policy") not in POLICIES:
+            return f"policy has to be one of {', '.join(POLICIES)}"
+        rest = {key: value for key, value in options.items() if key != "policy"}
+        if pattern.startswith(_MCP):
+            server, slash, tool = pattern.removeprefix(_MCP).partition("/")
+            if not server or not slash or not tool:
+                return "has to be mcp:<server>/<tool>, where * stands for anything"
+            return _unknown(rest, ())
+        builtin = self._builtins.get(pattern)
+        if builtin is None:
+            known = ", ".join((*sorted(self._builtins), "mcp:<server>/<tool>"))
+            return f"there is no such tool; there are {known}"
+        return builtin.mistake(rest)
+
+    def _of(self, profile: Offer) -> _Made:
+        made = self._made.get(profile.id)
+        if made is None or made.version != self._catalogue.version or made.tools != profile.tools:
+            made = self._made[profile.id] = self._make(profile)
+        return made
+
+    def _make(self, profile: Offer) -> _Made:
+        by_name: dict[str, tuple[Tool, Policy]] = {}
+        for name, builtin in self._builtins.items():
+            options = profile.tools.get(name)
+            if options is not None and self._mistake(name, options) is None:
+                rest = {key: value for key, value in options.items() if key != "policy"}
+                by_name[name] = (builtin.make(rest), options["policy"])
+        for words, tool in self._catalogue.items():
+            if (policy := _policy(profile.tools, words)) is not None and tool.name not in by_name:
+                by_name[tool.name] = (tool, policy)
+        offered = tuple(tool for tool, policy in by_name.values() if policy != "deny")
+        return _Made(profile.tools, self._catalogue.version, by_name, offered)
+
+
+def _policy(tools: Mapping[str, Options], words: str) -> Policy | None:
+    """What the closest pattern says: the one with the most to say before its first star."""
+    matching = [pattern for pattern in tools if pattern.startswith(_MCP) and fnmatchcase(words, pattern)]
+    if not matching:
+        return None
+    closest = max(matching, key=lambda pattern: (pattern == words, len(pattern.partition("*")[0]), pattern))
+    policy = tools[closest].get("policy")
+    # What cannot be read is not offered.
+    return policy if policy in POLICIES else "deny"
+
+
+def _unknown(options: Options, known: tuple[str, ...]) -> str | None:
+    extra = sorted(set(options) - set(known))
+    return f"there is no option {', '.join(extra)}" if extra else None

@@ -7,6 +7,7 @@ from hivemind.agents.admission import take_up
 from hivemind.agents.bounds import Bounds
 from hivemind.agents.journal import Unfinished
 from hivemind.agents.profile import Profile
+from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.agents.turn import NOTHING_USED, Resources, Turn, compose
 from hivemind.budgets import Price, Prices
@@ -109,7 +110,14 @@ def test_what_lost_attempts_cost_at_most_is_booked_with_the_last():
 
 def test_a_turn_that_is_taken_up_counts_the_attempts_before_it():
     resources = Resources(
-        None, None, SimpleNamespace(name="x"), Prices({"m": (1_000_000, 1_000_000)}), None, Toolbox(), 60, 1
+        None,
+        None,
+        SimpleNamespace(name="x"),
+        Prices({"m": (1_000_000, 1_000_000)}),
+        None,
+        Toolbox({}, Catalogue()),
+        60,
+        1,
     )
     left = Unfinished(UUID(int=2), "somebody", "question", "m")
     opened = take_up(resources, PROFILE, UUID(int=1), 2, [], left, [], 2)

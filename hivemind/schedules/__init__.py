@@ -1,0 +1,1 @@
+"""Schedules: cron rows that become directives at their times."""
