@@ -2,15 +2,20 @@
 
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from uuid import UUID
 
 import trio
+from uuid_utils.compat import uuid7
 
 from hivemind import keyfiles
 from hivemind.actors import ActorSystem, ChildSpec, Exit, Policies, RowSupervisor, Supervisor
 from hivemind.agents import Agent, Profiles, Resources, give_up
+from hivemind.agents.dispatcher import Dispatcher
+from hivemind.agents.tools.catalogue import Catalogue
+from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
 from hivemind.errors import HivemindError
@@ -27,12 +32,24 @@ from hivemind.http.tokens import Tokens
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
 from hivemind.providers import Calls, LocalModel, choose, connect, local_installed, ping_at_start
+from hivemind.schedules.ticker import Ticker
+from hivemind.schedules.ticking import sweep
 from hivemind.settings import Settings
 from hivemind.settings_load import Loaded
 from hivemind.watchdog import Watchdog
 
 Report = Callable[[str], None]
-KINDS = ("agents", "children", "edge", "refusals", "rows", "supervisor", "watchdog")
+KINDS = (
+    "agents",
+    "children",
+    "directives",
+    "edge",
+    "refusals",
+    "rows",
+    "schedules",
+    "supervisor",
+    "watchdog",
+)
 
 # What the code asks for; the owner's settings go over it.
 AGENT_POLICY = {
@@ -152,6 +169,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             calls,
             Prices(settings.budgets.prices),
             profiles,
+            Toolbox({}, Catalogue()),
             settings.budgets.lease_seconds,
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
@@ -183,6 +201,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                     (
                         ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
+                        *_work(settings, database, profiles),
                     ),
                 ),
             ),
@@ -241,6 +260,14 @@ async def _provider(
     calls = connect(settings.llm, client, local_endpoint=lambda: model.endpoint)
     parts["model"] = f"{model.name} on this machine, process {model.pid}"
     return calls
+
+
+def _work(settings: Settings, database: Database, profiles: Profiles) -> Iterator[ChildSpec]:
+    """What works without a person who waits."""
+    arguments = (database, profiles, settings.directives, uuid7())
+    yield ChildSpec("directives", Dispatcher, arguments, policy=WORKER_POLICY)
+    if settings.schedules.enabled:
+        yield ChildSpec("schedules", Ticker, (partial(sweep, database),), policy=WORKER_POLICY)
 
 
 def _agents(resources: Resources) -> dict[str, object]:

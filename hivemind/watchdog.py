@@ -10,7 +10,7 @@ from typing import ClassVar
 import trio
 
 from hivemind.actors import Actor
-from hivemind.agents import Resume, unfinished_agents
+from hivemind.agents import Resume, expire_approvals, unfinished_agents
 from hivemind.budgets import release_expired
 from hivemind.errors import DatabaseUnavailable
 from hivemind.health import Health
@@ -54,7 +54,8 @@ class Watchdog(Actor):
 
     async def _sweep(self) -> None:
         self._sweeps += 1
-        for agent_id in await unfinished_agents(self._database):
+        expired = await expire_approvals(self._database)
+        for agent_id in dict.fromkeys([*expired, *await unfinished_agents(self._database)]):
             # An agent that works on it takes no notice.
             self.system.at(f"/agents/{agent_id}").tell(Resume())
             self._nudged += 1

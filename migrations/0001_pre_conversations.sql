@@ -19,6 +19,13 @@ create table agent_profiles (
     when_busy             text not null default 'queue' check (when_busy in ('queue', 'refuse', 'interrupt')),
     when_client_leaves    text not null default 'finish' check (when_client_leaves in ('finish', 'stop')),
     max_messages_per_minute integer check (max_messages_per_minute > 0),
+    max_steps             smallint not null default 16 check (max_steps > 0),
+    max_turn_seconds      integer not null default 600 check (max_turn_seconds > 0),
+    max_turn_tokens       integer check (max_turn_tokens > 0),
+    max_turn_micros       bigint check (max_turn_micros > 0),
+    max_same_calls        smallint not null default 3 check (max_same_calls > 0),
+    approval_seconds      integer not null default 86400 check (approval_seconds > 0),
+    on_approval_deadline  text not null default 'deny' check (on_approval_deadline in ('approve', 'deny')),
     created_at            timestamptz not null default now(),
     updated_at            timestamptz not null default now()
 );
@@ -64,6 +71,7 @@ create table turns (
     input_tokens       integer,
     output_tokens      integer,
     cost_micros        bigint,
+    incomplete         text,
     error_code         text,
     error_message      text,
     admitted_at        timestamptz not null default now(),
@@ -132,22 +140,32 @@ begin
     outcome := 'admitted'; turn := p_turn; agent := p_agent;
 end $$;
 
--- End a turn once: reply, cost, settlement and audit in one round trip. False: it had ended already, or another
--- incarnation owns the agent; then nothing was written.
+-- End a turn once: reply, cost, settlement and audit in one round trip. Tokens and cost are those of the last call to
+-- the model, whose number is `p_call` (null: the one after those that were recorded); `p_incomplete` names the bound
+-- that cut the answer short. False: it had ended already, or another incarnation owns the agent; then nothing was
+-- written.
 create function commit_turn(
-    p_turn uuid, p_epoch bigint, p_state text, p_reply text, p_input_tokens integer, p_output_tokens integer,
-    p_cost bigint, p_error_code text, p_error_message text, p_detail jsonb
+    p_turn uuid, p_epoch bigint, p_state text, p_reply text, p_call smallint, p_input_tokens integer,
+    p_output_tokens integer, p_cost bigint, p_incomplete text, p_error_code text, p_error_message text, p_detail jsonb
 ) returns boolean language plpgsql as $$
 declare
     ended turns;
+    called smallint := coalesce(p_call, (select count(*) + 1 from costs where turn_id = p_turn));
+    input bigint := p_input_tokens;
+    output bigint := p_output_tokens;
+    cost bigint := p_cost;
 begin
+    if called > 1 then
+        select input + sum(c.input_tokens), output + sum(c.output_tokens), cost + sum(c.cost_micros)
+        into input, output, cost from costs c where c.turn_id = p_turn;
+    end if;
     update agents a set state = 'idle', updated_at = now()
     from turns t where t.id = p_turn and a.id = t.agent_id and a.epoch = p_epoch and t.state = 'admitted';
     if not found then
         return false;
     end if;
-    update turns set state = p_state, input_tokens = p_input_tokens, output_tokens = p_output_tokens,
-        cost_micros = p_cost, error_code = p_error_code, error_message = p_error_message, ended_at = now()
+    update turns set state = p_state, input_tokens = input, output_tokens = output, cost_micros = cost,
+        incomplete = p_incomplete, error_code = p_error_code, error_message = p_error_message, ended_at = now()
     where id = p_turn and state = 'admitted' returning * into ended;
     if not found then
         return false;
@@ -156,11 +174,17 @@ begin
         insert into messages (conversation_id, turn_id, role, text)
         values (ended.agent_id, p_turn, 'assistant', p_reply);
     end if;
-    perform settle(p_turn, p_cost);
-    insert into costs (turn_id, profile_id, agent_id, schedule_id, caller, model, input_tokens, output_tokens,
+    perform settle(p_turn, cost);
+    insert into costs (turn_id, call, profile_id, agent_id, schedule_id, caller, model, input_tokens, output_tokens,
                        cost_micros)
-    values (p_turn, ended.profile_id, ended.agent_id, ended.schedule_id, ended.caller, ended.model, p_input_tokens,
-            p_output_tokens, p_cost);
+    values (p_turn, called, ended.profile_id, ended.agent_id, ended.schedule_id, ended.caller, ended.model,
+            p_input_tokens, p_output_tokens, p_cost);
+    if called > 1 then
+        -- What was under way when the turn was cut off may or may not have happened, and nobody is asked any more.
+        update effects set state = 'unknown' where turn_id = p_turn and state = 'started';
+        update approvals set state = 'denied', answered_at = now(), answered_by = 'end', reason = 'The turn has ended.'
+        where turn_id = p_turn and state = 'pending';
+    end if;
     insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail, text)
     values ('chat:turn:' || p_state, ended.profile_id, ended.agent_id, p_turn, ended.caller, p_detail, p_reply);
     return true;
@@ -170,13 +194,17 @@ end $$;
 -- leased anew. No row: there is no such agent, or it was erased.
 create function claim(p_agent uuid, p_lease interval, out epoch bigint, out profile_id uuid, out turn uuid,
                       out turn_attempts smallint) returns setof record language plpgsql as $$
+declare
+    was text;
 begin
     update agents a set epoch = a.epoch + 1, updated_at = now() where a.id = p_agent and a.state <> 'erased'
-    returning a.epoch, a.profile_id into epoch, profile_id;
+    returning a.epoch, a.profile_id, a.state into epoch, profile_id, was;
     if not found then
         return;
     end if;
-    update turns t set attempts = t.attempts + 1 where t.agent_id = p_agent and t.state = 'admitted'
+    -- A turn that waited for a person was not cut off.
+    update turns t set attempts = t.attempts + case was when 'waiting_approval' then 0 else 1 end
+    where t.agent_id = p_agent and t.state = 'admitted'
     returning t.id, t.attempts into turn, turn_attempts;
     if turn is not null then
         update reservations r set lease_until = now() + p_lease where r.turn_id = turn;

@@ -6,6 +6,7 @@ from hivemind.agents.following import Followed, answer, follow
 from hivemind.agents.journal import unfinished_agents
 from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
 from hivemind.agents.profile import Profile, Profiles
+from hivemind.agents.steps import answer_approval, expire_approvals
 from hivemind.agents.turn import Resources
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "Usage",
     "UserMessage",
     "answer",
+    "answer_approval",
+    "expire_approvals",
     "follow",
     "give_up",
     "unfinished_agents",

@@ -15,11 +15,11 @@ from uuid import UUID
 import trio
 
 from hivemind.actors import Actor, Exit
-from hivemind.agents import journal, turn
+from hivemind.agents import admission, journal, loop, steps
 from hivemind.agents.events import Event, EventLog, Failed, Known, Lost
 from hivemind.agents.journal import Admitted, Claim
 from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
-from hivemind.agents.turn import Resources, Turn
+from hivemind.agents.turn import NOTHING_USED, Resources, Turn
 from hivemind.audit import Action, record
 from hivemind.errors import (
     AgentBusy,
@@ -61,6 +61,8 @@ class Agent(Actor):
         self._scope: trio.CancelScope | None = None
         self._claiming = trio.Lock()
         self._working = False
+        self._parked: tuple[Turn, EventLog] | None = None
+        self._interrupted = self._resuming = False
 
     def on_start(self) -> None:
         """Take up what the incarnation before this one left, without waiting to be asked."""
@@ -75,11 +77,10 @@ class Agent(Actor):
             case Attach():
                 return self._attach(message.turn_id)
             case Interrupt():
-                if self._scope is not None:
-                    self._scope.cancel()
+                self._interrupt()
             case Resume():
                 if not self._working:
-                    self._epoch = None
+                    self._epoch, self._resuming = None, True
                     self._work_on()
         return None
 
@@ -99,23 +100,32 @@ class Agent(Actor):
             "epoch": self._epoch,
             "turn": str(self._log.turn_id) if running and self._log is not None else None,
             "waiting": len(self._waiting),
+            "waits_for_a_person": self._parked is not None,
             "history": len(self._history),
         }
 
     # -- messages
 
     def _take(self, message: UserMessage) -> EventLog:
-        if self._working:
+        if self._working or self._parked is not None:
             if message.profile.when_busy == "refuse":
                 raise AgentBusy(remedy="wait for the answer, or interrupt it")
             if len(self._waiting) >= MAX_WAITING:
                 raise Overloaded("Too many messages wait in this conversation", retry_after_seconds=5)
-            if message.profile.when_busy == "interrupt" and self._scope is not None:
-                self._scope.cancel()
+            if message.profile.when_busy == "interrupt":
+                self._interrupt()
         events = EventLog()
         self._waiting.append((message, events))
         self._work_on()
         return events
+
+    def _interrupt(self) -> None:
+        """End the turn that runs, or that waits for a person."""
+        if self._scope is not None:
+            self._scope.cancel()
+        elif self._parked is not None:
+            self._interrupted = True
+            self._work_on()
 
     def _attach(self, turn_id: UUID) -> EventLog:
         current = self._log
@@ -159,9 +169,15 @@ class Agent(Actor):
 
     async def _work(self) -> None:
         try:
-            if not self._waiting:
+            if self._interrupted and self._parked is not None:
+                opened, events = self._parked
+                await loop.end(self._resources, opened, events, "interrupted", Interrupted())
+                self._parked, self._interrupted = None, False
+            elif self._resuming or not self._waiting:
+                self._resuming = False
                 await self._recover()
-            while self._waiting:
+            # A message that comes while a turn waits for a person waits behind it.
+            while self._waiting and self._parked is None:
                 message, events = self._waiting.popleft()
                 await self._turn(message, events)
         finally:
@@ -190,12 +206,15 @@ class Agent(Actor):
         self._followers.add(events)
         try:
             await self._own(message)
+            if self._parked is not None:
+                self._waiting.appendleft((message, events))
+                return
             # From here on, so that an interrupt which comes while the message is admitted counts too.
             scope = self._scope = trio.CancelScope()
             assert self._epoch is not None
             # Whoever asks for this turn by its id waits here until the log is known by it.
             async with self._claiming:
-                opened = await turn.admit(self._resources, self._id, self._epoch, self._history, message)
+                opened = await admission.admit(self._resources, self._id, self._epoch, self._history, message)
                 if not isinstance(opened, Admitted):
                     events.epoch, events.turn_id = opened.epoch, opened.id
                     self._log = last = events
@@ -252,10 +271,12 @@ class Agent(Actor):
     async def _answer(self, opened: Turn, events: EventLog, scope: trio.CancelScope) -> None:
         resources = self._resources
         with scope:
-            await turn.answer(resources, opened, events)
+            await loop.answer(resources, opened, events)
         if scope.cancelled_caught:
-            await turn.end(resources, opened, events, "interrupted", Interrupted())
-        elif events.ended and events.events[-1].kind == "reply":
+            await loop.end(resources, opened, events, "interrupted", Interrupted())
+        elif not events.ended:
+            self._parked = opened, events
+        elif events.events[-1].kind == "reply":
             self._history += (
                 ProviderMessage("user", opened.text),
                 ProviderMessage("assistant", opened.reply),
@@ -274,7 +295,10 @@ class Agent(Actor):
             self._history = await journal.history(resources.database, self._id, profile.history_messages)
             if claim.turn_id is not None:
                 self._left = claim
-                self._log = EventLog(claim.epoch, claim.turn_id)
+                # Those who listened while the turn waited for a person go on where they were.
+                if self._parked is None or self._parked[0].id != claim.turn_id:
+                    self._log = EventLog(claim.epoch, claim.turn_id)
+            self._parked = None
             self._epoch = claim.epoch
 
     async def _finish_left(self) -> None:
@@ -284,18 +308,17 @@ class Agent(Actor):
         if left is None or left.turn_id is None or events is None:
             return
         resources = self._resources
-        found = await journal.unfinished_message(resources.database, left.turn_id)
+        found = await journal.unfinished(resources.database, left.turn_id)
         if found is None:
             return
         profile = await resources.profiles.by_id(left.profile_id)
-        _, text, model = found
-        lost = left.attempts - 1
-        opened = turn.take_up(
-            resources, profile, self._id, left.epoch, self._history, left.turn_id, text, model, lost
+        done = await steps.load(resources.database, left.turn_id)
+        opened = admission.take_up(
+            resources, profile, self._id, left.epoch, self._history, found, done, left.attempts - 1
         )
         if left.attempts > MAX_ATTEMPTS:
             failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")
-            await turn.end(resources, opened, events, "failed", failure)
+            await loop.end(resources, opened, events, "failed", failure)
         else:
             self._scope = trio.CancelScope()
             await self._answer(opened, events, self._scope)
@@ -317,7 +340,7 @@ async def give_up(resources: Resources, agent_id: UUID, exit: Exit) -> None:
             claim.epoch,
             "failed",
             None,
-            turn.NOTHING_USED,
+            NOTHING_USED,
             error,
             {"error": error.code},
         )

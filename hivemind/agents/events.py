@@ -4,9 +4,9 @@ A log only grows, so a listener is an index into it: nobody who reads slowly hol
 that lost its connection goes on from the number that it saw last. Nothing here knows HTTP.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 import trio
@@ -21,6 +21,13 @@ class Usage:
     input_tokens: int
     output_tokens: int
     cost_micros: int
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.cost_micros + other.cost_micros,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +48,47 @@ class Delta:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """A tool is called; it has been written down that it will be."""
+
+    kind: ClassVar[str] = "tool"
+    effect_id: UUID
+    tool: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolEnded:
+    """What a call came to, as the model is told."""
+
+    kind: ClassVar[str] = "tool_result"
+    effect_id: UUID
+    tool: str
+    state: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The turn goes on when a person has answered for these calls."""
+
+    kind: ClassVar[str] = "waiting"
+    effect_ids: tuple[UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
-    """The whole answer, committed. The last event."""
+    """The whole answer, committed. The last event.
+
+    `incomplete` names the bound that cut it short.
+    """
 
     kind: ClassVar[str] = "reply"
     turn_id: UUID
     conversation_id: UUID
     text: str
     usage: Usage
+    incomplete: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +115,7 @@ class Lost:
     kind: ClassVar[str] = "lost"
 
 
-Event = Accepted | Delta | Reply | Failed | Known | Lost
+Event = Accepted | Delta | ToolCalled | ToolEnded | Waiting | Reply | Failed | Known | Lost
 LAST: tuple[type[Event], ...] = (Reply, Failed, Known, Lost)
 
 

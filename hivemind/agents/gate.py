@@ -4,12 +4,13 @@ What a guard looks for is the guards' business, and what a refusal means for a t
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 import trio
 
 from hivemind.errors import GuardFailed, HivemindError
+from hivemind.guards import Finding
 
 log = logging.getLogger("hivemind.agents")
 
@@ -49,6 +50,11 @@ async def passed(
     late.detail = {"reason": f"no verdict within {timeout_seconds:g} s over {size} characters"}
     log.error("a guard failed: %s", late.detail["reason"])
     raise late
+
+
+def summary(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """What the audit log keeps of findings: rule and span, never the text."""
+    return [{"rule": f.rule, "start": f.start, "end": f.end} for f in findings]
 
 
 def _because(failure: GuardFailed, error: BaseException) -> GuardFailed:

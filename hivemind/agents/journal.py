@@ -130,8 +130,14 @@ async def commit(
     usage: Usage,
     error: HivemindError | None,
     detail: dict[str, object],
+    *,
+    call: int | None = None,
+    incomplete: str | None = None,
 ) -> bool:
-    """End a turn: reply, settled cost, audit. Whether this call did it; repeating it is harmless."""
+    """End a turn: reply, settled cost, audit. Whether this call did it; repeating it is harmless.
+
+    `usage` is that of the last call to the model, whose number is `call`; None where only the rows know.
+    """
     row = await database.fetch_one(
         _QUERIES["commit"],
         (
@@ -139,9 +145,11 @@ async def commit(
             epoch,
             state,
             reply,
+            call,
             usage.input_tokens,
             usage.output_tokens,
             usage.cost_micros,
+            incomplete,
             error.code if error else None,
             error.message if error else None,
             Jsonb(detail),
@@ -180,10 +188,20 @@ async def history(database: Database, agent_id: UUID, limit: int) -> list[Provid
     return [ProviderMessage(row["role"], row["text"]) for row in rows]
 
 
-async def unfinished_message(database: Database, turn_id: UUID) -> tuple[str, str, str] | None:
-    """Caller, text and model of a turn that was admitted and not ended."""
-    row = await database.fetch_one(_QUERIES["unfinished_message"], (turn_id,), repeatable=True)
-    return (row["caller"], row["text"], row["model"]) if row else None
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A turn that was admitted and has not ended."""
+
+    turn_id: UUID
+    caller: str
+    text: str
+    model: str
+
+
+async def unfinished(database: Database, turn_id: UUID) -> Unfinished | None:
+    """A turn as it was admitted; None where it has ended."""
+    row = await database.fetch_one(_QUERIES["unfinished"], (turn_id,), repeatable=True)
+    return Unfinished(turn_id, row["caller"], row["text"], row["model"]) if row else None
 
 
 async def ended_turn(database: Database, turn_id: UUID, agent_id: UUID) -> Reply | Failed | None:
@@ -199,7 +217,7 @@ async def ended_turn(database: Database, turn_id: UUID, agent_id: UUID) -> Reply
         return None
     if row["state"] == "answered":
         usage = Usage(row["input_tokens"], row["output_tokens"], row["cost_micros"])
-        return Reply(turn_id, agent_id, row["text"], usage)
+        return Reply(turn_id, agent_id, row["text"], usage, row["incomplete"])
     ending = _ENDINGS.get(row["error_code"], ProviderError)
     return Failed(ending(row["error_message"]))
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import trio
 
+from hivemind.agents.bounds import Bounds
 from hivemind.errors import NotFound
 from hivemind.persistence import Database, load_queries
 
@@ -16,7 +17,7 @@ _QUERIES = load_queries("hivemind.agents", "queries.sql")
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One row of `agent_profiles`."""
+    """One row of `agent_profiles`; `tools` is by name or pattern, each with its `policy` and options."""
 
     id: UUID
     slug: str
@@ -33,6 +34,9 @@ class Profile:
     when_busy: Literal["queue", "refuse", "interrupt"]
     when_client_leaves: Literal["finish", "stop"]
     max_messages_per_minute: int | None
+    bounds: Bounds
+    approval_seconds: int
+    on_approval_deadline: Literal["approve", "deny"]
     tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     documents_only: bool = False
 
@@ -87,7 +91,12 @@ class Profiles:
             if trio.current_time() - self._read_at < self._fresh_seconds:
                 return
             rows = await self._database.fetch_all(_QUERIES["profiles"], repeatable=True)
-            profiles = [Profile(**row) for row in rows]
+            profiles = [_profile(row) for row in rows]
             self._by_slug = {profile.slug: profile for profile in profiles}
             self._by_id = {profile.id: profile for profile in profiles}
             self._read_at = trio.current_time()
+
+
+def _profile(row: dict[str, Any]) -> Profile:
+    bounds = Bounds(**{name: row.pop(name) for name in Bounds.__annotations__})
+    return Profile(bounds=bounds, **row)

@@ -1,9 +1,11 @@
 -- The statements of the agents. The four that change state are functions of migrations/0001.
 
 -- name: profiles
--- In the order of the fields of `Profile`.
+-- The fields of `Profile` and of its `Bounds`.
 select id, slug, name, prompt, tier, model, cheaper_model, max_input_chars, max_output_tokens, history_messages,
-       injection_threshold, on_injection, when_busy, when_client_leaves, max_messages_per_minute, tools, documents_only
+       injection_threshold, on_injection, when_busy, when_client_leaves, max_messages_per_minute,
+       max_steps, max_turn_seconds, max_turn_tokens, max_turn_micros, max_same_calls,
+       approval_seconds, on_approval_deadline, tools, documents_only
 from agent_profiles
 
 -- name: admit
@@ -12,7 +14,7 @@ from admit(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, make_interv
            %s, %s, %s, %s)
 
 -- name: commit
-select commit_turn(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb) as done
+select commit_turn(%s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, %s::jsonb) as done
 
 -- name: claim
 select epoch, profile_id, turn, turn_attempts from claim(%s, make_interval(secs => %s))
@@ -26,7 +28,7 @@ select role, text from (
     order by m.id desc limit %s
 ) newest order by id
 
--- name: unfinished_message
+-- name: unfinished
 select t.caller, m.text, t.model
 from turns t join messages m on m.turn_id = t.id and m.role = 'user'
 where t.id = %s and t.state = 'admitted'
@@ -34,12 +36,14 @@ where t.id = %s and t.state = 'admitted'
 -- name: ended_turn
 select t.state, m.text, coalesce(t.input_tokens, 0) as input_tokens,
        coalesce(t.output_tokens, 0) as output_tokens, coalesce(t.cost_micros, 0) as cost_micros,
-       t.error_code, t.error_message
+       t.incomplete, t.error_code, t.error_message
 from turns t left join messages m on m.turn_id = t.id and m.role = 'assistant'
 where t.id = %s and t.agent_id = %s
 
 -- name: unfinished_agents
-select distinct agent_id from turns where state = 'admitted'
+-- Those that wait for a person, or were told to wait, are left alone.
+select distinct t.agent_id from turns t join agents a on a.id = t.agent_id
+where t.state = 'admitted' and a.state not in ('waiting_approval', 'paused', 'stopped', 'killed')
 
 -- name: give_up
 update agents set state = 'failed', failure = %s, updated_at = now() where id = %s

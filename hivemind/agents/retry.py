@@ -21,7 +21,7 @@ UNKNOWN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a directive is tried in all, and how long it waits after a failure: each time twice as long."""
+    """How often a directive is tried in all, and its wait after a failure: each time twice as long."""
 
     max_attempts: int = 3
     backoff_seconds: float = 60.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from hivemind.agents import turn
+from hivemind.agents import admission, loop
 from hivemind.providers import local_installed
 
 MODELS = Path(os.environ.get("HIVEMIND_TEST_MODEL_FOLDER", Path(__file__).parents[2] / "data" / "models"))
@@ -167,7 +167,7 @@ def test_a_killed_agent_still_answers_by_json_and_its_conversation_goes_on(with_
 
 @pytest.mark.parametrize("streamed", [True, False])
 def test_an_unexpected_exception_in_a_turn_is_no_lost_answer(with_site, monkeypatch, streamed):
-    release, raised = turn._release, []
+    release, raised = loop._release, []
 
     def once(*args):
         if not raised:
@@ -175,7 +175,7 @@ def test_an_unexpected_exception_in_a_turn_is_no_lost_answer(with_site, monkeypa
             raise RuntimeError("a defect of ours")
         release(*args)
 
-    monkeypatch.setattr(turn, "_release", once)
+    monkeypatch.setattr(loop, "_release", once)
 
     async def test(site):
         if streamed:
@@ -191,7 +191,7 @@ def test_an_unexpected_exception_in_a_turn_is_no_lost_answer(with_site, monkeypa
 
 
 def test_an_agent_killed_before_its_message_was_accepted_takes_it_all_the_same(with_site, monkeypatch):
-    admit, killed = turn.admit, []
+    admit, killed = admission.admit, []
 
     async def test(site):
         async def first(*args):
@@ -201,7 +201,7 @@ def test_an_agent_killed_before_its_message_was_accepted_takes_it_all_the_same(w
                 await trio.sleep_forever()
             return await admit(*args)
 
-        monkeypatch.setattr(turn, "admit", first)
+        monkeypatch.setattr(admission, "admit", first)
         assert (await site.say("hi"))["reply"] == "Hello there."
         assert killed
         await answered_once(site)
@@ -210,7 +210,7 @@ def test_an_agent_killed_before_its_message_was_accepted_takes_it_all_the_same(w
 
 
 def test_an_agent_killed_when_its_message_was_accepted_unheard_answers_it_once(with_site, monkeypatch):
-    admit, killed = turn.admit, []
+    admit, killed = admission.admit, []
 
     async def test(site):
         async def first(*args):
@@ -221,7 +221,7 @@ def test_an_agent_killed_when_its_message_was_accepted_unheard_answers_it_once(w
                 await trio.sleep_forever()
             return admitted
 
-        monkeypatch.setattr(turn, "admit", first)
+        monkeypatch.setattr(admission, "admit", first)
         assert (await site.say("hi"))["reply"] == "Hello there."
         assert killed
         await answered_once(site)

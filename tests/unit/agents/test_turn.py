@@ -3,8 +3,13 @@
 from types import SimpleNamespace
 from uuid import UUID
 
+from hivemind.agents.admission import take_up
+from hivemind.agents.bounds import Bounds
+from hivemind.agents.journal import Unfinished
 from hivemind.agents.profile import Profile
-from hivemind.agents.turn import NOTHING_USED, Resources, Turn, compose, take_up
+from hivemind.agents.tools.catalogue import Catalogue
+from hivemind.agents.tools.toolbox import Toolbox
+from hivemind.agents.turn import NOTHING_USED, Resources, Turn, compose
 from hivemind.budgets import Price, Prices
 from hivemind.providers import ProviderMessage, ProviderRequest
 from hivemind.providers import Usage as ProviderUsage
@@ -25,6 +30,10 @@ PROFILE = Profile(
     on_injection="refuse",
     when_busy="queue",
     when_client_leaves="finish",
+    tools={},
+    bounds=Bounds(),
+    approval_seconds=60,
+    on_approval_deadline="deny",
 )
 HISTORY = [ProviderMessage("user" if n % 2 == 0 else "assistant", f"{n}" * 90) for n in range(10)]
 
@@ -32,7 +41,22 @@ HISTORY = [ProviderMessage("user" if n % 2 == 0 else "assistant", f"{n}" * 90) f
 def turn(**changes):
     request = ProviderRequest("m", "system", (ProviderMessage("user", "question"),), 50)
     defaults = {"id": UUID(int=3), "agent_id": UUID(int=4), "epoch": 1, "text": "question"}
-    return Turn(**defaults, request=request, price=Price(3_000_000, 15_000_000), **changes)
+    asked = {
+        name: changes.pop(name)
+        for name in ("asked", "received_bytes", "usage", "released")
+        if name in changes
+    }
+    opened = Turn(
+        **defaults,
+        profile=PROFILE,
+        caller="somebody",
+        base=request,
+        price=Price(3_000_000, 15_000_000),
+        **changes,
+    )
+    for name, value in asked.items():
+        setattr(opened, name, value)
+    return opened
 
 
 def test_the_newest_history_comes_first_to_be_kept():
@@ -86,9 +110,17 @@ def test_what_lost_attempts_cost_at_most_is_booked_with_the_last():
 
 def test_a_turn_that_is_taken_up_counts_the_attempts_before_it():
     resources = Resources(
-        None, None, SimpleNamespace(name="x"), Prices({"m": (1_000_000, 1_000_000)}), None, 60, 1
+        None,
+        None,
+        SimpleNamespace(name="x"),
+        Prices({"m": (1_000_000, 1_000_000)}),
+        None,
+        Toolbox({}, Catalogue()),
+        60,
+        1,
     )
-    opened = take_up(resources, PROFILE, UUID(int=1), 2, [], UUID(int=2), "question", "m", 2)
+    left = Unfinished(UUID(int=2), "somebody", "question", "m")
+    opened = take_up(resources, PROFILE, UUID(int=1), 2, [], left, [], 2)
     # Eight bytes each of prompt and question, 16 tokens around each, 50 of answer.
     assert opened.lost_micros == 2 * (8 + 16 + 8 + 16 + 50)
     assert opened.taken_up

@@ -1,0 +1,363 @@
+"""A turn on its way from the message to the answer: ask the model, make the calls that it wants, ask again.
+
+Each call of a tool is written down before it is made and again when it has answered, so that after a crash
+nothing is done twice and nothing is forgotten. What a person has to allow first, and what may or may not have
+happened, ends the work for now: nothing is held while a turn waits.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime
+
+import trio
+from uuid_utils.compat import uuid7
+
+from hivemind.agents import gate, journal, steps
+from hivemind.agents.events import (
+    Accepted,
+    Delta,
+    EventLog,
+    Failed,
+    Reply,
+    ToolCalled,
+    ToolEnded,
+    Waiting,
+)
+from hivemind.agents.gate import summary
+from hivemind.agents.journal import TurnState
+from hivemind.agents.steps import Effect, Step
+from hivemind.agents.tools import arguments
+from hivemind.agents.tools.tool import Call, Outcome, Tool
+from hivemind.agents.turn import Resources, Turn, worst_case_micros
+from hivemind.budgets import hold
+from hivemind.errors import (
+    BudgetExceeded,
+    DatabaseUnavailable,
+    GuardRefused,
+    HivemindError,
+    Interrupted,
+    ProviderError,
+    Refused,
+)
+from hivemind.providers import TextDelta, ToolCall
+from hivemind.providers import Usage as ProviderUsage
+
+log = logging.getLogger("hivemind.agents")
+
+_RETRY_SECONDS = 0.5
+_CALLS_AT_ONCE = 8
+_WITHHELD = "[The result was withheld: it looks like an attempt to change your instructions.]"
+_PARAGRAPH = "\n\n"
+
+
+async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
+    """Work the turn off into the events until it has ended, and commit it, or until it waits for a person.
+
+    A provider that fails, or a cap that no longer covers it, ends the turn as failed; what was streamed is
+    paid. A bound that is reached ends it with what there is, and says so.
+    """
+    if not events.events:
+        _tell_so_far(turn, events)
+    error: HivemindError | None = None
+    try:
+        with trio.move_on_after(turn.profile.bounds.max_turn_seconds) as time:
+            if turn.taken_up and not turn.steps:
+                await _hold(resources, turn)
+            if await _waits(resources, turn, events):
+                return
+        if time.cancelled_caught:
+            turn.incomplete = "seconds"
+        if turn.incomplete is not None:
+            _say(turn, events, turn.profile.bounds.told(turn.incomplete))
+    except (ProviderError, GuardRefused, BudgetExceeded, Interrupted) as failure:
+        error = failure
+        # A call that failed before it answered is not billed.
+        turn.asked = turn.received_bytes > 0
+    await end(resources, turn, events, "failed" if error else "answered", error)
+
+
+async def end(
+    resources: Resources, turn: Turn, events: EventLog, state: TurnState, error: HivemindError | None
+) -> bool:
+    """Commit the end of a turn and tell it; whether this incarnation was the one to end it.
+
+    The message was accepted, so a database that is away is waited for as long as the agent lives.
+    """
+    reply = turn.reply
+    detail: dict[str, object] = {"findings": summary(turn.findings)}
+    if turn.incomplete is not None:
+        detail["incomplete"] = turn.incomplete
+    if turn.lost_micros:
+        detail["lost_micros"] = turn.lost_micros
+    if error is not None:
+        detail["error"] = error.code
+        if isinstance(error, Refused):
+            detail.update(error.detail)
+
+    async def commit() -> bool:
+        return await journal.commit(
+            resources.database,
+            turn.id,
+            turn.epoch,
+            state,
+            reply if state == "answered" else None,
+            turn.settled(),
+            error,
+            detail,
+            call=len(turn.steps) + 1,
+            incomplete=turn.incomplete,
+        )
+
+    done = await _written(commit, turn)
+    if not done:
+        # Ended before, by a commit whose answer was lost, or by whoever owns the agent now.
+        ended = await journal.ended_turn(resources.database, turn.id, turn.agent_id)
+        if ended is not None:
+            events.append(ended)
+            return isinstance(ended, Reply)
+    if error is not None:
+        events.append(Failed(error))
+    else:
+        events.append(Reply(turn.id, turn.agent_id, reply, turn.total(), turn.incomplete))
+    return done
+
+
+def _tell_so_far(turn: Turn, events: EventLog) -> None:
+    events.append(Accepted(turn.id, turn.agent_id))
+    for step in turn.steps:
+        if step.text:
+            events.append(Delta(step.text))
+        for effect in step.effects:
+            events.append(ToolCalled(effect.id, effect.call.name, effect.arguments))
+            if effect.outcome is not None:
+                events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
+
+
+async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
+    """Go on until there is an answer, complete or not (false), or until a person has to be asked (true)."""
+    bounds = turn.profile.bounds
+    while True:
+        if turn.steps:
+            if turn.steps[-1].open and not await _work_off(resources, turn, turn.steps[-1], events):
+                return True
+            turn.next_call()
+            turn.incomplete = bounds.reached(len(turn.steps), turn.total())
+            if turn.incomplete is not None:
+                return False
+            await _hold(resources, turn)
+        began_at = datetime.now(UTC)
+        wanted = await _ask(resources, turn, events)
+        if not wanted:
+            return False
+        made = [effect.call for step in turn.steps for effect in step.effects]
+        if bounds.repeats(made, wanted):
+            turn.incomplete = "same_call"
+            return False
+        await _intend(resources, turn, wanted, began_at, events)
+
+
+# -- the model
+
+
+async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolCall]:
+    """One call to the model, streamed through the hold-back window; the calls of tools that it wants."""
+    window, seconds = resources.guards.window(), resources.guard_seconds
+    wanted: list[ToolCall] = []
+    turn.asked = True
+    async with aclosing(resources.calls.stream(turn.request)) as stream:
+        async for group in stream:
+            # What arrived together goes on together: one look of the guards and one event for all of it.
+            if text := "".join([event.text for event in group if isinstance(event, TextDelta)]):
+                turn.received_bytes += len(text.encode())
+                _release(turn, events, await gate.passed(seconds, len(text), window.push, text))
+            for event in group:
+                if isinstance(event, ProviderUsage):
+                    turn.usage = event
+                elif isinstance(event, ToolCall):
+                    wanted.append(event)
+    _release(turn, events, await gate.passed(seconds, 0, window.finish))
+    turn.findings += window.findings
+    if wanted and not turn.request.tools:
+        raise ProviderError(f"The model called {wanted[0].name}, which it was not offered")
+    return wanted
+
+
+def _release(turn: Turn, events: EventLog, text: str) -> None:
+    if text:
+        if turn.steps and len(turn.released) == turn.step_began and turn.released:
+            text = _PARAGRAPH + text
+        turn.released.append(text)
+        events.append(Delta(text))
+
+
+def _say(turn: Turn, events: EventLog, text: str) -> None:
+    """Add a sentence of ours to the answer."""
+    text = _PARAGRAPH + text if turn.released else text
+    turn.released.append(text)
+    events.append(Delta(text))
+
+
+async def _hold(resources: Resources, turn: Turn) -> None:
+    """Hold what the turn has cost so far and the worst case of the call to come, in every cap.
+
+    Raises:
+        BudgetExceeded: a cap does not cover it.
+    """
+    if turn.price.free:
+        return
+    so_far = sum(step.usage.cost_micros for step in turn.steps)
+    total = so_far + turn.lost_micros + worst_case_micros(turn.price, turn.request)
+
+    async def held() -> bool:
+        return await hold(resources.database, turn.id, turn.epoch, total, resources.lease_seconds)
+
+    await _owned(held, turn)
+
+
+# -- tools
+
+
+async def _intend(
+    resources: Resources, turn: Turn, wanted: Sequence[ToolCall], began_at: datetime, events: EventLog
+) -> None:
+    """Write the step down: what the model said, and each call before it is made."""
+    profile = turn.profile
+    effects = [_intent(resources, turn, call) for call in wanted]
+    step = Step(len(turn.steps) + 1, turn.request.model, turn.step_text, turn.settled(), effects)
+
+    async def recorded() -> bool:
+        return await steps.record(
+            resources.database,
+            turn.id,
+            turn.epoch,
+            step,
+            detail={"findings": summary(turn.findings)},
+            began_at=began_at,
+            approval_seconds=profile.approval_seconds,
+            on_deadline=profile.on_approval_deadline,
+        )
+
+    await _owned(recorded, turn)
+    turn.steps.append(step)
+    turn.findings, turn.lost_micros = (), 0
+    for effect in effects:
+        events.append(ToolCalled(effect.id, effect.call.name, effect.arguments))
+        if effect.outcome is not None:
+            events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
+
+
+def _intent(resources: Resources, turn: Turn, call: ToolCall) -> Effect:
+    """What becomes of a call that the model wants, before anything is done."""
+    effect = Effect(uuid7(), call, {}, "started")
+    tool = resources.toolbox.find(turn.profile, call.name)
+    if tool is None:
+        effect.state, effect.outcome = "failed", f"There is no tool named {call.name!r}."
+        return effect
+    parsed = arguments.parse(tool, call.arguments)
+    if isinstance(parsed, str):
+        effect.state, effect.outcome = "failed", parsed
+        return effect
+    effect.arguments = parsed
+    policy = resources.toolbox.policy(turn.profile, call.name)
+    if policy == "deny":
+        effect.state, effect.outcome = "denied", "This agent may not use this tool."
+    elif policy == "ask":
+        effect.state = "waiting"
+    return effect
+
+
+async def _work_off(resources: Resources, turn: Turn, step: Step, events: EventLog) -> bool:
+    """Make the calls of a step that may be made; whether all of them have an outcome now."""
+    allowed = [effect for effect in step.effects if effect.state == "approved"]
+    if allowed:
+        await _owned(lambda: steps.start(resources.database, turn.id, turn.epoch, allowed), turn)
+        for effect in allowed:
+            effect.state, effect.ours = "started", True
+    started = [effect for effect in step.effects if effect.state == "started"]
+    ready = [effect for effect in started if effect.ours or _repeatable(resources, turn, effect)]
+    limit = trio.CapacityLimiter(_CALLS_AT_ONCE)
+    if len(ready) == 1:
+        await _make(resources, turn, ready[0], events, limit)
+    elif ready:
+        async with trio.open_nursery() as nursery:
+            for effect in ready:
+                nursery.start_soon(_make, resources, turn, effect, events, limit)
+    if not step.open:
+        return True
+    doubts = [effect for effect in step.effects if effect.state == "started"]
+    seconds = turn.profile.approval_seconds
+    await _owned(lambda: steps.park(resources.database, turn.id, turn.epoch, doubts, seconds), turn)
+    events.append(Waiting(tuple(effect.id for effect in step.effects if effect.open)))
+    return False
+
+
+def _repeatable(resources: Resources, turn: Turn, effect: Effect) -> bool:
+    """Whether a call that another incarnation began may be made again without asking."""
+    tool = resources.toolbox.find(turn.profile, effect.call.name)
+    return tool is not None and tool.repeatable
+
+
+async def _make(
+    resources: Resources, turn: Turn, effect: Effect, events: EventLog, limit: trio.CapacityLimiter
+) -> None:
+    """Make one call and write down what came of it."""
+    tool = resources.toolbox.find(turn.profile, effect.call.name)
+    async with limit:
+        outcome = (
+            await _run(tool, turn, effect) if tool else Outcome("The tool is no longer there.", failed=True)
+        )
+    text, detail = await _guarded(resources, turn, tool, outcome)
+    effect.state, effect.outcome = ("failed" if outcome.failed else "done"), text
+    await _owned(lambda: steps.finish(resources.database, turn.id, turn.epoch, effect, detail), turn)
+    events.append(ToolEnded(effect.id, effect.call.name, effect.state, text))
+
+
+async def _run(tool: Tool, turn: Turn, effect: Effect) -> Outcome:
+    call = Call(effect.id, turn.id, turn.agent_id, turn.profile.id, turn.caller, effect.arguments)
+    with trio.move_on_after(tool.timeout_seconds):
+        return await tool.run(call)
+    return Outcome(
+        f"No answer within {tool.timeout_seconds:g} s; it may have taken effect all the same.", failed=True
+    )
+
+
+async def _guarded(
+    resources: Resources, turn: Turn, tool: Tool | None, outcome: Outcome
+) -> tuple[str, dict[str, object]]:
+    """The outcome as the model may read it: cut, scrubbed, and withheld where it gives orders."""
+    text = outcome.text
+    most = tool.max_result_chars if tool else len(text)
+    if len(text) > most:
+        text = f"{text[:most]}\n[Cut: {len(text) - most} more characters]"
+    threshold = turn.profile.injection_threshold
+    verdict = await gate.passed(
+        resources.guard_seconds, len(text), resources.guards.check_input, text, threshold
+    )
+    detail: dict[str, object] = {
+        "tool": tool.name if tool else None,
+        "score": round(verdict.score, 3),
+        "findings": summary(verdict.findings),
+    }
+    if verdict.refused:
+        return _WITHHELD, {**detail, "withheld": True}
+    return verdict.text, detail
+
+
+# -- writing
+
+
+async def _owned(write: Callable[[], Awaitable[bool]], turn: Turn) -> None:
+    """Write, or end the turn here because another incarnation owns it."""
+    if not await _written(write, turn):
+        raise Interrupted("The conversation is being served elsewhere")
+
+
+async def _written(write: Callable[[], Awaitable[bool]], turn: Turn) -> bool:
+    """Write, waiting for a database that is away: the message was accepted."""
+    while True:
+        try:
+            return await write()
+        except DatabaseUnavailable:
+            log.warning("the database is away: turn %s waits to be written", turn.id)
+            await trio.sleep(_RETRY_SECONDS)

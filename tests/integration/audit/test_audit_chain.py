@@ -1,0 +1,236 @@
+"""The chain is gapless under concurrency, and whoever changes the log behind its back is found and named."""
+
+import secrets
+from uuid import UUID
+
+import pytest
+import trio
+from uuid_utils.compat import uuid7
+
+from hivemind.agents import journal
+from hivemind.agents.events import Usage
+from hivemind.audit import Action, Filter, HeadKey, erase, lines, page, record, seal
+from hivemind.audit.chain import Verifier
+from hivemind.audit.sealer import sign
+from hivemind.persistence import Database, SqlError, migrate
+
+HELLO = UUID("01980000-0000-7000-8000-000000000001")
+
+
+@pytest.fixture
+def on_log(database_url, tmp_path):
+    """Run `await test(database, key, heads_file)` on an empty log."""
+
+    def run(test):
+        async def main():
+            async with Database(database_url, size=10) as database:
+                await migrate(database)
+                await test(database, HeadKey(secrets.token_bytes(32)), tmp_path / "heads")
+
+        trio.run(main)
+
+    return run
+
+
+async def write(database, count, **fields):
+    for number in range(count):
+        detail = {"score": 0.1 * number, "n": number, "code": "é\n", "findings": [{"rule": "r", "end": 1}]}
+        await record(database, Action.TURN_REFUSED, detail=detail, text=f'text "{number}"\t', **fields)
+
+
+async def verified(database, key, anchors=()):
+    verifier = Verifier([key.public])
+    async for batch in lines(database, Filter()):
+        for line in batch:
+            verifier.line(line)
+    return verifier.finish(anchors=anchors)
+
+
+async def tamper(database, *statements):
+    async with database.transaction() as transaction:
+        await transaction.execute("set local session_replication_role = replica")
+        for statement in statements:
+            await transaction.execute(statement)
+
+
+def named(report):
+    return [(problem.seq, problem.what) for problem in report.problems]
+
+
+def test_rows_of_many_connections_make_one_chain(on_log):
+    async def test(database, key, heads_file):
+        done = trio.Event()
+
+        async def sealing():
+            while not done.is_set():
+                await seal(database)
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sealing)
+            nursery.start_soon(sealing)
+            async with trio.open_nursery() as writers:
+                for _ in range(8):
+                    writers.start_soon(write, database, 50)
+            done.set()
+        report = await verified(database, key)
+        assert named(report) == []
+        assert (report.rows, report.last_seq, report.unsealed) == (400, 400, 0)
+
+    on_log(test)
+
+
+@pytest.mark.parametrize(
+    ("statements", "seq", "says"),
+    [
+        (["update audit_log set caller = 'x' where seq = 5"], 5, "it was changed"),
+        (["update audit_log set at = at - interval '1 day' where seq = 5"], 5, "it was changed"),
+        (["update audit_log set text = 'x' where seq = 5"], 5, "text or detail was changed"),
+        (["update audit_log set detail = detail || '{\"n\": 9}' where seq = 5"], 5, "text or detail"),
+        (["delete from audit_log where seq = 5"], 6, "row 5 is missing"),
+        (["delete from audit_log where seq = 1"], 2, "row 1 is missing"),
+        (
+            ["delete from audit_log where seq = 5", "update audit_log set seq = seq - 1000 where seq > 5",
+             "update audit_log set seq = seq + 999 where seq < 0"],
+            5,
+            "a row between them was removed",
+        ),
+        (
+            ["update audit_log set seq = -seq where seq > 5", "update audit_log set seq = 1 - seq where seq < 0",
+             "insert into audit_log (action, seq, salt, digest, previous, hash, detail)"
+             " select action, 6, salt, digest, hash, sha256(hash), detail from audit_log where seq = 5"],
+            6,
+            "it was inserted",
+        ),
+        (
+            ["update audit_log set seq = -5 where seq = 5", "update audit_log set seq = 5 where seq = 6",
+             "update audit_log set seq = 6 where seq = -5"],
+            6,
+            "it was moved: it belongs before row 5",
+        ),
+        (
+            ["update audit_log set text = null, detail = null, salt = null, erased_at = now() where seq = 5"],
+            5,
+            "no erasure is recorded",
+        ),
+        (["delete from audit_log where seq > 6"], 8, "were written anew or are missing"),
+        (
+            ["update audit_log set caller = 'x', seq = null, hash = null, previous = null where seq >= 4",
+             "select audit_seal(100)"],
+            8,
+            "rows 1 to 8 were written anew",
+        ),
+    ],
+)  # fmt: skip
+def test_tampering_is_found_and_named(on_log, statements, seq, says):
+    async def test(database, key, heads_file):
+        await write(database, 8)
+        await sign(database, key, heads_file, await seal(database))
+        assert named(await verified(database, key)) == []
+        await tamper(database, *statements)
+        found = named(await verified(database, key))
+        assert any(at == seq and says in what for at, what in found), found
+
+    on_log(test)
+
+
+def test_a_log_cut_off_with_its_heads_is_found_by_the_heads_outside(on_log):
+    async def test(database, key, heads_file):
+        await write(database, 8)
+        end = await seal(database)
+        await sign(database, key, heads_file, end)
+        await tamper(database, "delete from audit_log where seq > 6", "delete from audit_heads")
+        assert named(await verified(database, key)) == []
+        head = key.sign(end.seq, end.hash.hex(), "2026-11-24T00:00:00.000000Z")
+        ((_, what),) = named(await verified(database, key, [head]))
+        assert "rows 7 to 8 are missing" in what
+
+    on_log(test)
+
+
+def test_the_log_is_append_only_for_sql_too(on_log):
+    async def test(database, key, heads_file):
+        await write(database, 2)
+        end = await seal(database)
+        await sign(database, key, heads_file, end)
+        for statement in (
+            "update audit_log set caller = 'x'",
+            "delete from audit_log",
+            "truncate audit_log",
+            "update audit_heads set key_id = 'x'",
+            "delete from audit_heads",
+        ):
+            with pytest.raises(SqlError, match="append-only"):
+                await database.execute(statement)
+
+    on_log(test)
+
+
+def test_erasure_removes_the_text_and_keeps_the_chain(on_log):
+    async def test(database, key, heads_file):
+        turn, conversation = uuid7(), uuid7()
+        asked = journal.Admission(
+            turn_id=turn, agent_id=conversation, profile_id=HELLO, caller="c", opens=True, epoch=1,
+            idempotency=None, model="m", text="secret question", reserve_micros=1, lease_seconds=60.0, detail={},
+        )  # fmt: skip
+        await journal.admit(database, asked)
+        busy = await erase(database, conversation, {})
+        assert (busy.outcome, busy.turn_id) == ("busy", turn)
+        await journal.commit(database, turn, 1, "answered", "secret answer", Usage(1, 1, 1), None, {})
+        await write(database, 2)
+        done = await erase(database, conversation, {"by": "test"})
+        assert (done.outcome, done.messages, done.entries) == ("erased", 2, 2)
+        assert (await erase(database, conversation, {})).outcome == "done"
+        assert (await erase(database, uuid7(), {})).outcome == "unknown"
+        everything = [line async for batch in lines(database, Filter()) for line in batch]
+        assert "secret" not in "".join(everything)
+        assert await database.fetch_all("select 1 from messages") == []
+        report = await verified(database, key)
+        assert named(report) == []
+        assert report.erased == 2
+        late = await journal.commit(database, turn, 1, "answered", "late", Usage(1, 1, 1), None, {})
+        assert not late
+
+    on_log(test)
+
+
+def test_pages_lose_and_double_nothing_while_rows_arrive(on_log):
+    async def test(database, key, heads_file):
+        await write(database, 20)
+        for newest_first in (True, False):
+            seen, after, before = [], None, (await seal(database)).seq
+            while True:
+                rows = await page(database, Filter(), after=after, fetch=3, newest_first=newest_first)
+                seen += [row["seq"] for row in rows]
+                if not rows or len(seen) > before + 30:
+                    break
+                after = rows[-1]["seq"]
+                await write(database, 1)
+            assert len(set(seen)) == len(seen)
+            assert seen == sorted(seen, reverse=newest_first)
+            assert set(range(1, before + 1)) <= set(seen)
+
+    on_log(test)
+
+
+def test_filters_take_what_they_say(on_log):
+    async def test(database, key, heads_file):
+        agent = uuid7()
+        await write(database, 2, caller="c1", profile_id=HELLO, agent_id=agent)
+        await record(database, Action.SERVER_STARTED, detail={"findings": []}, text="100% sure")
+
+        async def count(**wanted):
+            return len(await page(database, Filter(**wanted), after=None, fetch=10, newest_first=True))
+
+        assert await count() == 3
+        assert await count(caller="c1") == await count(profile="hello") == await count(agent=agent) == 2
+        assert await count(action="chat:*") == 2
+        assert await count(action="system:server:started") == 1
+        assert await count(verdict="refused") == await count(verdict="found") == await count(rule="r") == 2
+        assert await count(verdict="clean") == 1
+        assert await count(text="0%") == 1
+        assert await count(text="TEXT") == 2
+        assert await count(code="é\n") == 2
+        assert await count(caller="c2") == 0
+
+    on_log(test)
