@@ -68,33 +68,35 @@ create function window_of(p_period text, p_at timestamptz) returns date language
 
 -- Give back what is held past its lease, in one window of a cap or in all; how many reservations that were. A reservation
 -- that somebody settles at this moment is left alone. Windows are taken in the order of `reserve`.
-create function release_expired(p_cap uuid default null, p_subject text default null) returns integer language plpgsql as $$
+create function release_expired(p_cap uuid default null, p_subject text default null) returns integer
+language plpgsql as $$
 declare
-    released integer;
+    given record;
+    released integer := 0;
 begin
-    with expired as (
-        select r.turn_id, r.cap_id, r.subject, r.window_start, r.amount_micros from reservations r
-        where r.amount_micros > 0 and r.lease_until < clock_timestamp()
-          and (p_cap is null or r.cap_id = p_cap and r.subject = p_subject)
-        for update skip locked
-    ), given as (
-        update reservations r set amount_micros = 0 from expired e
-        where r.turn_id = e.turn_id and r.cap_id = e.cap_id and r.subject = e.subject
-    ), held as (
-        select e.cap_id, e.subject, e.window_start, sum(e.amount_micros) as amount from expired e group by 1, 2, 3
-    ), locked as (
-        select h.* from cap_windows w
-        join held h on w.cap_id = h.cap_id and w.subject = h.subject and w.window_start = h.window_start
-        order by w.cap_id, w.subject for update of w
-    ), less as (
-        update cap_windows w set reserved_micros = w.reserved_micros - l.amount from locked l
-        where w.cap_id = l.cap_id and w.subject = l.subject and w.window_start = l.window_start
-    )
-    insert into audit_log (action, turn_id, detail)
-    select 'budget:reservation:released', e.turn_id,
-           jsonb_build_object('cap', e.cap_id, 'amount_micros', e.amount_micros)
-    from expired e;
-    get diagnostics released = row_count;
+    for given in
+        with expired as (
+            select r.turn_id, r.cap_id, r.subject, r.amount_micros from reservations r
+            where r.amount_micros > 0 and r.lease_until < clock_timestamp()
+              and (p_cap is null or r.cap_id = p_cap and r.subject = p_subject)
+            for update skip locked
+        ), emptied as (
+            update reservations r set amount_micros = 0 from expired e
+            where r.turn_id = e.turn_id and r.cap_id = e.cap_id and r.subject = e.subject
+            returning r.turn_id, r.cap_id, r.subject, r.window_start, e.amount_micros
+        )
+        select cap_id, subject, window_start, sum(amount_micros)::bigint as amount, array_agg(turn_id) as turns,
+               array_agg(amount_micros) as amounts
+        from emptied group by 1, 2, 3 order by 1, 2, 3
+    loop
+        update cap_windows w set reserved_micros = w.reserved_micros - given.amount
+        where w.cap_id = given.cap_id and w.subject = given.subject and w.window_start = given.window_start;
+        insert into audit_log (action, turn_id, detail)
+        select 'budget:reservation:released', e.turn_id,
+               jsonb_build_object('cap', given.cap_id, 'amount_micros', e.amount)
+        from unnest(given.turns, given.amounts) as e (turn_id, amount);
+        released := released + cardinality(given.turns);
+    end loop;
     return released;
 end $$;
 
