@@ -17,6 +17,7 @@ from hivemind.persistence import Database, Jsonb, Row, Transaction, load_queries
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Source = Literal["api", "schedule", "task", "agent"]
+STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled")
 ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 SCOPE = "directive"
 """Of the idempotency keys of their messages."""

@@ -14,6 +14,7 @@ from hivemind.errors import Conflict, NotFound
 from hivemind.persistence import Database, Row, load_queries
 
 State = Literal["open", "doing", "done", "dropped"]
+STATES: tuple[State, ...] = ("open", "doing", "done", "dropped")
 LOCAL = "local"
 
 _QUERIES = load_queries("hivemind.agents", "tasks.sql")
@@ -121,19 +122,23 @@ async def page(database: Database, wanted: Filter, after: UUID | None, limit: in
     return [_task(row) for row in await database.fetch_all(_QUERIES["page"], values, repeatable=True)]
 
 
-async def change(
-    database: Database, task_id: UUID, title: str, text: str, state: State, profile_id: UUID | None
-) -> Task:
-    """Write a task anew.
+async def change(database: Database, wanted: Task) -> Task:
+    """Write a task anew: title, text, state and profile.
 
     Raises:
         NotFound: there is no such task.
         Conflict: it is mirrored, and what the other system owns was to be another.
     """
-    was = await task(database, task_id)
-    if was.source != LOCAL and (was.title, was.text, was.state) != (title, text, state):
+    was = await task(database, wanted.id)
+    if was.source != LOCAL and (was.title, was.text, was.state) != (wanted.title, wanted.text, wanted.state):
         raise Conflict(f"Title, text and state of this task are {was.source}'s", remedy="change them there")
-    values = {"id": task_id, "title": title, "text": text, "state": state, "profile_id": profile_id}
+    values = {
+        "id": wanted.id,
+        "title": wanted.title,
+        "text": wanted.text,
+        "state": wanted.state,
+        "profile_id": wanted.profile_id,
+    }
     row = await database.fetch_one(_QUERIES["change"], values, repeatable=True)
     if row is None:
         raise NotFound("There is no such task")

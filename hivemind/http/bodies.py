@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
-from quart import Response
+from quart import Response, request
 
 from hivemind.errors import BodyTooLarge, InvalidFields, InvalidRequest, UnsupportedMediaType
 
@@ -79,6 +79,13 @@ def parse(model: type[Model], body: bytes, content_type: str | None = "applicati
         return model.model_validate(value)
     except ValidationError as error:
         raise _kindly(error) from None
+
+
+async def sent(model: type[Model]) -> Model:
+    """The body of the request at hand, as Quart has it, as a `model`."""
+    data = await request.get_data(as_text=False)
+    assert isinstance(data, bytes)
+    return parse(model, data, request.headers.get("Content-Type"))
 
 
 def answer(value: object, status: int = 200) -> Response:
