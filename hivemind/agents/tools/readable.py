@@ -5,6 +5,7 @@ layout.
 """
 
 import html
+from collections.abc import Iterator
 
 import re2
 
@@ -19,8 +20,6 @@ _BREAK = re2.compile(
     r"(?i)</?(?:p|div|br|h[1-6]|li|ul|ol|tr|table|section|article|header|footer|pre|blockquote|hr|dt|dd)\b[^>]*>"
 )
 _TAG = re2.compile(r"(?s)<[a-zA-Z/!?][^>]*>")
-_SPACE = re2.compile(r"[ \t\r\f\v\x{a0}]+")
-_LINES = re2.compile(r"\s*\n\s*\n\s*")
 
 
 def readable(page: str) -> str:
@@ -31,8 +30,17 @@ def readable(page: str) -> str:
         text = pattern.sub(" ", text)
     text = _LINK.sub(r"\2 (\1)", text)
     text = _TAG.sub(" ", _BREAK.sub("\n", text))
-    text = _SPACE.sub(" ", html.unescape(text))
-    text = _LINES.sub("\n\n", text).strip()
+    text = "\n".join(_lines(html.unescape(text))).strip()
     if title is not None and (words := " ".join(html.unescape(_TAG.sub("", title[1])).split())):
         return f"{words}\n\n{text}"
     return text
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines with single spaces, and no more than one empty line at once."""
+    empty = False
+    for line in text.split("\n"):
+        words = " ".join(line.split())
+        if words or not empty:
+            yield words
+        empty = not words
