@@ -53,7 +53,6 @@ class Action(StrEnum):
     TICK_REFUSED = "schedule:tick:refused"
     PLANE_PULLED = "plane:project:pulled"
     PLANE_DELIVERY_REFUSED = "plane:delivery:refused"
-    SERVER_STARTED = "system:server:started"
     SERVER_STOPPED = "system:server:stopped"
 
     @property
