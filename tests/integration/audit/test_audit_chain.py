@@ -1,6 +1,7 @@
 """The chain is gapless under concurrency, and whoever changes the log behind its back is found and named."""
 
 import secrets
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -62,6 +63,24 @@ def test_an_empty_log_is_whole(on_log):
         assert (await seal(database)).seq == 0
         report = await verified(database, key)
         assert (named(report), report.rows) == ([], 0)
+
+    on_log(test)
+
+
+def test_the_script_in_the_docs_verifies_the_same(on_log):
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "audit.md").read_text()
+    script = {"__name__": "script"}
+    exec(page.partition("```python\n")[2].partition("```")[0], script)
+
+    async def test(database, key, heads_file):
+        await write(database, 5, caller="c", profile_id=HELLO)
+        everything = [line async for batch in lines(database, Filter()) for line in batch]
+        script["verify"](everything)
+        everything[2] = (
+            everything[2].replace("guard", "x").replace('"n" : 2', '"n" : 3').replace('"n": 2', '"n": 3')
+        )
+        with pytest.raises(AssertionError):
+            script["verify"](everything)
 
     on_log(test)
 
