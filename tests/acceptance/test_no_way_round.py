@@ -28,6 +28,9 @@ RELEASED = "shows what a turn released, from its log or its row"
 NO_TEXT = "carries no text of a person or a model"
 SCRUBBED = "for operators: shows rows, which hold guarded text only"
 WORK = "for operators: what they wrote, guarded when an agent gets it as a message; results as released"
+DOCUMENTS = (
+    "for operators: the documents that they stored; an agent gets passages as results of a tool, guarded"
+)
 JUDGES = "for operators: says what the guards think of a text, sends it nowhere"
 
 ROUTES = {
@@ -50,6 +53,13 @@ ROUTES = {
     "GET /api/v1/conversations": SCRUBBED,
     "GET /api/v1/conversations/{conversation_id}": SCRUBBED,
     "DELETE /api/v1/conversations/{conversation_id}": NO_TEXT,
+    "GET /api/v1/knowledge": DOCUMENTS,
+    "POST /api/v1/knowledge": DOCUMENTS,
+    "GET /api/v1/knowledge/{document_id}": DOCUMENTS,
+    "PUT /api/v1/knowledge/{document_id}": DOCUMENTS,
+    "DELETE /api/v1/knowledge/{document_id}": NO_TEXT,
+    "GET /api/v1/knowledge/search": DOCUMENTS,
+    "GET /api/v1/knowledge/passages/{passage_id}": DOCUMENTS,
     "GET /api/v1/directives": WORK,
     "POST /api/v1/directives": WORK,
     "GET /api/v1/directives/{directive_id}": WORK,
