@@ -4,7 +4,7 @@ from hivemind.agents.agent import Agent, give_up
 from hivemind.agents.events import Accepted, Delta, Event, EventLog, Failed, Reply, Usage
 from hivemind.agents.following import Followed, answer, follow
 from hivemind.agents.journal import unfinished_agents
-from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
+from hivemind.agents.messages import Attach, Halt, Interrupt, Resume, UserMessage
 from hivemind.agents.profile import Profile, Profiles
 from hivemind.agents.steps import answer_approval, expire_approvals
 from hivemind.agents.turn import Resources
@@ -18,6 +18,7 @@ __all__ = [
     "EventLog",
     "Failed",
     "Followed",
+    "Halt",
     "Interrupt",
     "Profile",
     "Profiles",
