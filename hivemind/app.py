@@ -16,6 +16,7 @@ from hivemind.agents import Agent, Profiles, Resources, give_up
 from hivemind.agents.dispatcher import Dispatcher
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
+from hivemind.audit import HEADS_FILE, HeadKey, Sealer
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
 from hivemind.errors import HivemindError
@@ -46,6 +47,7 @@ KINDS = (
     "edge",
     "refusals",
     "rows",
+    "sealer",
     "schedules",
     "supervisor",
     "watchdog",
@@ -178,7 +180,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         await stack.enter_async_context(system)
         limiter = Limiter(settings.limits)
         await recount(database, limiter)
-        callers = Callers(keys.signing_key, networks(settings.server.trusted_proxies))
+        callers = Callers(keys.caller_key, networks(settings.server.trusted_proxies))
         tokens = Tokens(keys.signing_keys, settings.limits.conversation_token_seconds)
         refusals = Refusals()
         chat = Chat(system, profiles, limiter, callers, tokens, refusals)
@@ -200,6 +202,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                 (
                     (
                         ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
+                        ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
                         *_work(settings, database, profiles),
                     ),
@@ -212,6 +215,11 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             report(f"Made the keys of this installation in {settings.data.secrets_folder.resolve()}")
         parts["admin key"] = str(settings.data.secrets_folder.resolve() / keyfiles.ADMIN_API_KEY)
         yield Server(settings, system, f"http://{bound.host}:{bound.port}", parts)
+
+
+def _sealer(settings: Settings, database: Database, keys: keyfiles.Keys) -> tuple[object, ...]:
+    heads_file = settings.data.folder.resolve() / HEADS_FILE
+    return database, HeadKey(keys.audit_key), heads_file, settings.audit.head_seconds
 
 
 async def _database(

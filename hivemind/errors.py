@@ -209,6 +209,18 @@ class Unreachable(HivemindError):
     code = "unreachable"
 
 
+class TargetRefused(Unreachable):
+    """This address may not be called from here."""
+
+    code = "target_refused"
+
+
+class IntegrationError(HivemindError):
+    """A connected system failed."""
+
+    code = "integration_failed"
+
+
 class MigrationRefused(HivemindError):
     """The database and this release do not fit together."""
 

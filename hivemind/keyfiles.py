@@ -15,6 +15,8 @@ from hivemind.errors import ConfigError
 
 ADMIN_API_KEY = "admin_api_key"
 SIGNING_KEY = "signing_key"
+CALLER_KEY = "caller_key"
+AUDIT_KEY = "audit_key"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 _API_KEY_PREFIX = "hm-"
@@ -31,6 +33,8 @@ class Keys:
     admin_api_key: str = field(repr=False)
     signing_key: bytes = field(repr=False)
     signing_keys: tuple[bytes, ...] = field(repr=False)
+    caller_key: bytes = field(repr=False)
+    audit_key: bytes = field(repr=False)
     made: tuple[Path, ...]
 
 
@@ -48,6 +52,8 @@ def ensure(folder: Path) -> Keys:
             for path, fresh in (
                 (folder / ADMIN_API_KEY, _new_api_key),
                 (folder / SIGNING_KEY, _new_signing_key),
+                (folder / CALLER_KEY, _new_signing_key),
+                (folder / AUDIT_KEY, _new_signing_key),
             )
             if _make(path, fresh)
         )
@@ -57,7 +63,14 @@ def ensure(folder: Path) -> Keys:
             remedy="let this user write there, or set HIVEMIND_DATA_SECRETS_FOLDER",
         ) from error
     signing_keys = read_signing_keys(folder)
-    return Keys(read_admin_api_key(folder), signing_keys[0], signing_keys, made)
+    return Keys(
+        read_admin_api_key(folder),
+        signing_keys[0],
+        signing_keys,
+        _read_signing_key(folder / CALLER_KEY),
+        read_audit_key(folder),
+        made,
+    )
 
 
 def read_admin_api_key(folder: Path) -> str:
@@ -80,6 +93,20 @@ def read_signing_key(folder: Path) -> bytes:
     return _read_signing_key(folder / SIGNING_KEY)
 
 
+def read_audit_key(folder: Path) -> bytes:
+    """The seed of the key that signs the audit log."""
+    return _read_signing_key(folder / AUDIT_KEY)
+
+
+def rotate_caller_key(folder: Path) -> None:
+    """Make a new key for the hashes of addresses; the former is gone, and with it the way to link them."""
+    read_signing_key(folder)
+    draft = folder / f".{CALLER_KEY}.{secrets.token_hex(8)}"
+    _make(draft, _new_signing_key)
+    draft.replace(folder / CALLER_KEY)
+    _sync_folder(folder)
+
+
 def _read_signing_key(path: Path) -> bytes:
     try:
         key = bytes.fromhex(_read(path))
@@ -97,7 +124,7 @@ def check_modes(folder: Path) -> None:
         ConfigError: with the `chmod` that mends it.
     """
     _check_private(folder, FOLDER_MODE)
-    for name in (ADMIN_API_KEY, SIGNING_KEY):
+    for name in (ADMIN_API_KEY, SIGNING_KEY, CALLER_KEY, AUDIT_KEY):
         if (folder / name).exists():
             _check_private(folder / name, FILE_MODE)
 

@@ -2,14 +2,15 @@
 
 It keeps the connections of `http1` rather than using a whole client: nobody here wants redirects, cookies or
 encodings guessed, and a call costs half of the processor time. Proxies in the environment are not used.
+Where somebody else chooses the URL, `targets` says which addresses may be called.
 What is said over a connection, when to give up and when to ask again is the caller's business.
 """
 
 import os
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,13 +21,16 @@ from urllib.parse import urlsplit
 import h11
 import trio
 
-from hivemind.errors import ConfigError, Unreachable
+from hivemind.errors import ConfigError, TargetRefused, Unreachable
 from hivemind.http1 import Connection, Headers, Reply, words
+from hivemind.targets import Targets
 
 __all__ = ["Headers", "HttpClient", "Reply", "Target", "trusted"]
 
 _PORTS = {"http": 80, "https": 443}
 _KEEPALIVE_SECONDS = 30.0
+# A name has several addresses so that one may be down: the next is tried soon.
+_NEXT_ADDRESS_SECONDS = 2.0
 # Where the system's certificates are when Python was not built on this system: Alpine and BSD, Red Hat,
 # Debian, SUSE.
 _BUNDLES = (
@@ -96,11 +100,18 @@ class HttpClient:
 
     There are no read or write timeouts: the caller's cancel scope ends a call, and ending it closes the
     connection unless the reply had been read to its end. Idle connections wait on a stack, the latest on top.
+    With `targets` a connection is made only to an address that they let by, the very one that was looked at.
     """
 
     def __init__(
-        self, *, max_connections: int = 256, connect_seconds: float = 10, pool_seconds: float = 10
+        self,
+        *,
+        max_connections: int = 256,
+        connect_seconds: float = 10,
+        pool_seconds: float = 10,
+        targets: Targets | None = None,
     ) -> None:
+        self._targets = targets
         self._max_connections = max_connections
         self._connect_seconds = connect_seconds
         self._pool_seconds = pool_seconds
@@ -175,12 +186,31 @@ class HttpClient:
     async def _connect(self, site: Site) -> Connection:
         try:
             with trio.fail_after(self._connect_seconds):
-                stream = await trio.open_tcp_stream(site.host, site.port)
+                stream = await self._open(site)
                 return Connection(await _shake_hands(stream, site.host) if site.secure else stream)
         except trio.TooSlowError as error:
             raise Unreachable("connecting took too long") from error
         except (OSError, trio.BrokenResourceError) as error:
             raise Unreachable(words(error)) from error
+
+    async def _open(self, site: Site) -> trio.SocketStream:
+        if self._targets is None:
+            return await trio.open_tcp_stream(site.host, site.port)
+        found = await trio.socket.getaddrinfo(site.host, site.port, type=trio.socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        for address in addresses:
+            # One that is refused spoils the name: which of them is tried would be up to whoever owns it.
+            if (why := self._targets.refusal(address)) is not None:
+                raise TargetRefused(f"{site.host} is {why}")
+        return await _first(addresses, site.port)
+
+
+async def _first(addresses: Sequence[str], port: int) -> trio.SocketStream:
+    """A connection to the first address that takes one; they are given as they were checked."""
+    for address in addresses[:-1]:
+        with suppress(OSError), trio.move_on_after(_NEXT_ADDRESS_SECONDS):
+            return await trio.open_tcp_stream(address, port)
+    return await trio.open_tcp_stream(addresses[-1], port)
 
 
 async def _shake_hands(stream: trio.SocketStream, host: str) -> trio.SSLStream[trio.SocketStream]:

@@ -156,6 +156,12 @@ class PlaneSettings(Section):
     )
 
 
+class AuditSettings(Section):
+    """The audit log."""
+
+    head_seconds: Positive = Field(3600, description="how often the end of the chain is signed, at the least")
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -177,6 +183,7 @@ class Settings(Section):
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
     plane: PlaneSettings = PlaneSettings()
+    audit: AuditSettings = AuditSettings()
     log: LogSettings = LogSettings()
     supervision: dict[str, dict[str, object]] = Field(
         {}, description="supervision policy by kind of actor or by address pattern"

@@ -7,10 +7,11 @@ hold verdicts and scrubbed text only: never raw text that a guard has touched, n
 from hivemind.audit.actions import Action
 from hivemind.audit.entries import Filter, Verdict, lines, page
 from hivemind.audit.log import Erasure, erase, record, seal
-from hivemind.audit.sealer import Sealer
+from hivemind.audit.sealer import HEADS_FILE, Sealer
 from hivemind.audit.signature import HeadKey
 
 __all__ = [
+    "HEADS_FILE",
     "Action",
     "Erasure",
     "Filter",

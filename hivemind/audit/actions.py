@@ -25,6 +25,9 @@ class Action(StrEnum):
     CAP_CHANGED = "admin:cap:changed"
     CAP_DELETED = "admin:cap:deleted"
     CAP_ACKNOWLEDGED = "admin:cap:acknowledged"
+    DOCUMENT_CREATED = "admin:document:created"
+    DOCUMENT_CHANGED = "admin:document:changed"
+    DOCUMENT_DELETED = "admin:document:deleted"
     CONVERSATION_ERASED = "admin:conversation:erased"
     OPERATOR_DIRECTIVE_CREATED = "operator:directive:created"
     OPERATOR_DIRECTIVE_CHANGED = "operator:directive:changed"
@@ -53,7 +56,6 @@ class Action(StrEnum):
     TICK_REFUSED = "schedule:tick:refused"
     PLANE_PULLED = "plane:project:pulled"
     PLANE_DELIVERY_REFUSED = "plane:delivery:refused"
-    SERVER_STARTED = "system:server:started"
     SERVER_STOPPED = "system:server:stopped"
 
     @property

@@ -25,6 +25,7 @@ log = logging.getLogger("hivemind.audit")
 
 SEAL_SECONDS = 1.0
 STOP_SECONDS = 5.0
+HEADS_FILE = "audit_heads.ndjson"
 _QUERIES = load_queries("hivemind.audit", "queries.sql")
 
 

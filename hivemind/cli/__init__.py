@@ -34,6 +34,7 @@ VERBS = {
     "chat": Verb("hivemind.cli.chat", "chat", "Talk to an agent in the terminal."),
     "actors": Verb("hivemind.cli.actors", "actors", "Show the live tree of actors."),
     "budget": Verb("hivemind.cli.budget", "budget", "Show the spending limits and when they run out."),
+    "audit": Verb("hivemind.cli.audit", "audit", "Read, verify and export the audit log."),
     "config": Verb("hivemind.cli.config", "config", "Show the settings and where they come from."),
     "doctor": Verb("hivemind.cli.doctor", "doctor", "Check this installation and say how to mend it."),
     "guards": Verb("hivemind.cli.guards", "guards", "Run the guards over texts."),

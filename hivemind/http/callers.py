@@ -13,6 +13,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _V6_SITE_BITS = 64
 _HASH_BYTES = 16
+_KEY_ID_CHARS = 8
 _HASHES_KEPT = 4096
 
 
@@ -21,6 +22,8 @@ class Callers:
 
     def __init__(self, hash_key: bytes, trusted_proxies: Sequence[Network] = ()) -> None:
         self._hash_key = hash_key
+        # Names the key, so that hashes of before and after a rotation are not taken for one another.
+        self._key_id = hashlib.sha256(hash_key).hexdigest()[:_KEY_ID_CHARS]
         self._trusted = trusted_proxies
         self._hash = lru_cache(maxsize=_HASHES_KEPT)(self.hash)
 
@@ -33,7 +36,8 @@ class Callers:
     def hash(self, address: str) -> str:
         """What stands for an address."""
         text = site(address).encode()
-        return hashlib.blake2b(text, key=self._hash_key, digest_size=_HASH_BYTES).hexdigest()
+        digest = hashlib.blake2b(text, key=self._hash_key, digest_size=_HASH_BYTES).hexdigest()
+        return f"{self._key_id}-{digest}"
 
 
 def networks(cidrs: Iterable[str]) -> tuple[Network, ...]:

@@ -3,9 +3,22 @@
 from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
+from hivemind.agents import Profiles
 from hivemind.guards import Guards
 from hivemind.health import Health
-from hivemind.http import caps, costs, guards, operators, problems
+from hivemind.http import (
+    audit,
+    caps,
+    conversations,
+    costs,
+    directives,
+    guards,
+    knowledge,
+    operators,
+    problems,
+    schedules,
+    tasks,
+)
 from hivemind.http.access import Access
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
@@ -27,7 +40,14 @@ def lane(
     access = Access(admin_api_key)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
+    app.register_blueprint(audit.routes(database, access))
+    app.register_blueprint(conversations.routes(system, database, access))
     app.register_blueprint(caps.routes(database, access))
     app.register_blueprint(costs.routes(database, access))
     app.register_blueprint(guards.routes(checks, access))
+    app.register_blueprint(knowledge.routes(database, access))
+    profiles = Profiles(database)
+    app.register_blueprint(directives.routes(database, system, profiles, access))
+    app.register_blueprint(tasks.routes(database, system, profiles, access))
+    app.register_blueprint(schedules.routes(database, system, profiles, access))
     return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)

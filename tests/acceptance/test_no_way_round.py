@@ -27,6 +27,10 @@ TURN = "a message becomes a turn: guarded in before it is admitted, guarded out 
 RELEASED = "shows what a turn released, from its log or its row"
 NO_TEXT = "carries no text of a person or a model"
 SCRUBBED = "for operators: shows rows, which hold guarded text only"
+WORK = "for operators: what they wrote, guarded when an agent gets it as a message; results as released"
+DOCUMENTS = (
+    "for operators: the documents that they stored; an agent gets passages as results of a tool, guarded"
+)
 JUDGES = "for operators: says what the guards think of a text, sends it nowhere"
 
 ROUTES = {
@@ -49,11 +53,55 @@ ROUTES = {
     "GET /api/v1/conversations": SCRUBBED,
     "GET /api/v1/conversations/{conversation_id}": SCRUBBED,
     "DELETE /api/v1/conversations/{conversation_id}": NO_TEXT,
+    "GET /api/v1/knowledge": DOCUMENTS,
+    "POST /api/v1/knowledge": DOCUMENTS,
+    "GET /api/v1/knowledge/{document_id}": DOCUMENTS,
+    "PUT /api/v1/knowledge/{document_id}": DOCUMENTS,
+    "DELETE /api/v1/knowledge/{document_id}": NO_TEXT,
+    "GET /api/v1/knowledge/search": DOCUMENTS,
+    "GET /api/v1/knowledge/passages/{passage_id}": DOCUMENTS,
+    "GET /api/v1/directives": WORK,
+    "POST /api/v1/directives": WORK,
+    "GET /api/v1/directives/{directive_id}": WORK,
+    "PATCH /api/v1/directives/{directive_id}": WORK,
+    "DELETE /api/v1/directives/{directive_id}": NO_TEXT,
+    "POST /api/v1/directives/{directive_id}/cancel": WORK,
+    "GET /api/v1/tasks": WORK,
+    "POST /api/v1/tasks": WORK,
+    "GET /api/v1/tasks/{task_id}": WORK,
+    "PATCH /api/v1/tasks/{task_id}": WORK,
+    "DELETE /api/v1/tasks/{task_id}": NO_TEXT,
+    "POST /api/v1/tasks/{task_id}/run": WORK,
+    "GET /api/v1/schedules": WORK,
+    "POST /api/v1/schedules": WORK,
+    "POST /api/v1/schedules/preview": NO_TEXT,
+    "GET /api/v1/schedules/{schedule_id}": WORK,
+    "PATCH /api/v1/schedules/{schedule_id}": WORK,
+    "DELETE /api/v1/schedules/{schedule_id}": NO_TEXT,
+    "GET /api/v1/schedules/{schedule_id}/next": NO_TEXT,
+    "POST /api/v1/schedules/{schedule_id}/pause": WORK,
+    "POST /api/v1/schedules/{schedule_id}/resume": WORK,
+    "POST /api/v1/schedules/{schedule_id}/run": NO_TEXT,
+    "GET /api/v1/schedules/{schedule_id}/ticks": NO_TEXT,
+    "POST /api/v1/integrations/plane/webhook": NO_TEXT,
 }
 FRAMES = {"message": TURN, "resume": RELEASED, "interrupt": NO_TEXT, "ping": NO_TEXT}
 AGENT_MESSAGES = {"UserMessage": TURN, "Attach": RELEASED, "Interrupt": NO_TEXT, "Resume": NO_TEXT}
 VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat"}
-VERBS_THAT_DO_NOT = {"serve", "migrate", "actors", "budget", "config", "doctor", "guards", "audit", "keys"}
+VERBS_THAT_DO_NOT = {
+    "serve",
+    "migrate",
+    "actors",
+    "budget",
+    "config",
+    "doctor",
+    "guards",
+    "audit",
+    "keys",
+    "directives",
+    "tasks",
+    "schedules",
+}
 
 # What may be done in one place only: the place, and how it is guarded there.
 ONLY_THERE = {

@@ -48,7 +48,13 @@ def test_the_tree_shows_every_actor_and_what_it_does(with_site):
             agents, workers, _ = tree["children"]
             address = f"/agents/{accepted['conversation_id']}"
             assert names(agents) == [address]
-            assert names(workers) == ["/workers/watchdog", "/workers/refusals"]
+            assert names(workers) == [
+                "/workers/watchdog",
+                "/workers/seal",
+                "/workers/refusals",
+                "/workers/directives",
+                "/workers/schedules",
+            ]
             response = await site.client.get(f"/api/v1/actors{address}", headers=key)
             actor = response.json()["actor"]
             assert actor["address"] == address

@@ -24,10 +24,10 @@ def test_the_first_start_makes_private_keys(folder):
     keys = keyfiles.ensure(folder)
     assert re.fullmatch(r"hm-[A-Za-z0-9_-]{43}", keys.admin_api_key)
     assert len(keys.signing_key) == 32
-    assert [path.name for path in keys.made] == ["admin_api_key", "signing_key"]
+    assert [path.name for path in keys.made] == ["admin_api_key", "signing_key", "caller_key", "audit_key"]
     assert mode(folder) == 0o700
     assert {mode(path) for path in folder.iterdir()} == {0o600}
-    assert sorted(path.name for path in folder.iterdir()) == ["admin_api_key", "signing_key"]
+    assert {path.name for path in folder.iterdir()} == {path.name for path in keys.made}
 
 
 def test_the_umask_cannot_open_them(folder):
@@ -51,7 +51,7 @@ def test_two_starts_at_once_agree(folder):
     with ThreadPoolExecutor(16) as pool:
         found = list(pool.map(lambda _: keyfiles.ensure(folder), range(64)))
     assert len({(keys.admin_api_key, keys.signing_key) for keys in found}) == 1
-    assert sum(len(keys.made) for keys in found) == 2
+    assert sum(len(keys.made) for keys in found) == 4
 
 
 def test_keys_are_not_in_the_repr(folder):
@@ -102,3 +102,13 @@ def test_a_file_in_the_way_is_a_config_error(tmp_path):
     (tmp_path / "secrets").write_text("")
     with pytest.raises(ConfigError):
         keyfiles.ensure(tmp_path / "secrets")
+
+
+def test_a_rotated_caller_key_is_another_one_and_the_rest_stays(folder):
+    before = keyfiles.ensure(folder)
+    keyfiles.rotate_caller_key(folder)
+    after = keyfiles.ensure(folder)
+    assert after.made == ()
+    assert after.caller_key != before.caller_key
+    assert (after.signing_key, after.audit_key) == (before.signing_key, before.audit_key)
+    assert {mode(path) for path in folder.iterdir()} == {0o600}

@@ -36,7 +36,7 @@ class Builtin:
     """A tool of our own: made from a profile's options, of which `mistake` says what is wrong."""
 
     make: Callable[[Options], Tool]
-    mistake: Callable[[Options], str | None] = lambda options: _unknown(options, ())
+    mistake: Callable[[Options], str | None] = lambda options: unknown(options, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Toolbox:
             server, slash, tool = pattern.removeprefix(_MCP).partition("/")
             if not server or not slash or not tool:
                 return "has to be mcp:<server>/<tool>, where * stands for anything"
-            return _unknown(rest, ())
+            return unknown(rest, ())
         builtin = self._builtins.get(pattern)
         if builtin is None:
             known = ", ".join((*sorted(self._builtins), "mcp:<server>/<tool>"))
@@ -127,6 +127,7 @@ def _policy(tools: Mapping[str, Options], words: str) -> Policy | None:
     return policy if policy in POLICIES else "deny"
 
 
-def _unknown(options: Options, known: tuple[str, ...]) -> str | None:
+def unknown(options: Options, known: tuple[str, ...]) -> str | None:
+    """What is wrong with options of which only some are known."""
     extra = sorted(set(options) - set(known))
     return f"there is no option {', '.join(extra)}" if extra else None

@@ -1,6 +1,7 @@
 """The chain is gapless under concurrency, and whoever changes the log behind its back is found and named."""
 
 import secrets
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -57,6 +58,33 @@ def named(report):
     return [(problem.seq, problem.what) for problem in report.problems]
 
 
+def test_an_empty_log_is_whole(on_log):
+    async def test(database, key, heads_file):
+        assert (await seal(database)).seq == 0
+        report = await verified(database, key)
+        assert (named(report), report.rows) == ([], 0)
+
+    on_log(test)
+
+
+def test_the_script_in_the_docs_verifies_the_same(on_log):
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "audit.md").read_text()
+    script = {"__name__": "script"}
+    exec(page.partition("```python\n")[2].partition("```")[0], script)
+
+    async def test(database, key, heads_file):
+        await write(database, 5, caller="c", profile_id=HELLO)
+        everything = [line async for batch in lines(database, Filter()) for line in batch]
+        script["verify"](everything)
+        everything[2] = (
+            everything[2].replace("guard", "x").replace('"n" : 2', '"n" : 3').replace('"n": 2', '"n": 3')
+        )
+        with pytest.raises(AssertionError):
+            script["verify"](everything)
+
+    on_log(test)
+
+
 def test_rows_of_many_connections_make_one_chain(on_log):
     async def test(database, key, heads_file):
         done = trio.Event()
@@ -97,8 +125,7 @@ def test_rows_of_many_connections_make_one_chain(on_log):
         ),
         (
             ["update audit_log set seq = -seq where seq > 5", "update audit_log set seq = 1 - seq where seq < 0",
-             "insert into audit_log (action, seq, salt, digest, previous, hash, detail)"
-             " select action, 6, salt, digest, hash, sha256(hash), detail from audit_log where seq = 5"],
+             "insert into audit_log (action, seq, salt, digest, previous, hash, detail) select action, 6, salt, digest, hash, sha256(hash), detail from audit_log where seq = 5"],
             6,
             "it was inserted",
         ),
@@ -217,7 +244,7 @@ def test_filters_take_what_they_say(on_log):
     async def test(database, key, heads_file):
         agent = uuid7()
         await write(database, 2, caller="c1", profile_id=HELLO, agent_id=agent)
-        await record(database, Action.SERVER_STARTED, detail={"findings": []}, text="100% sure")
+        await record(database, Action.SERVER_STOPPED, detail={"findings": []}, text="100% sure")
 
         async def count(**wanted):
             return len(await page(database, Filter(**wanted), after=None, fetch=10, newest_first=True))
@@ -225,7 +252,7 @@ def test_filters_take_what_they_say(on_log):
         assert await count() == 3
         assert await count(caller="c1") == await count(profile="hello") == await count(agent=agent) == 2
         assert await count(action="chat:*") == 2
-        assert await count(action="system:server:started") == 1
+        assert await count(action="system:server:stopped") == 1
         assert await count(verdict="refused") == await count(verdict="found") == await count(rule="r") == 2
         assert await count(verdict="clean") == 1
         assert await count(text="0%") == 1

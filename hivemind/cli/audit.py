@@ -1,0 +1,258 @@
+"""`hivemind audit`: list, export, verify and erase, and the keys behind it.
+
+Reads a running server; a file that was exported before is verified without one.
+"""
+
+import json
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import TextIO, cast
+from urllib.parse import urlencode
+from uuid import UUID
+
+import click
+import trio
+from rich.console import Console
+from rich.table import Table
+
+from hivemind import keyfiles
+from hivemind.audit import HEADS_FILE, HeadKey
+from hivemind.audit.chain import Report, Verifier
+from hivemind.audit.signature import Head
+from hivemind.cli import remote
+from hivemind.errors import ConfigError
+from hivemind.outbound import HttpClient, Target
+from hivemind.settings_load import load
+
+PATH = "/api/v1/agent-chat/audit"
+FILTERS = (
+    "since",
+    "until",
+    "profile",
+    "agent",
+    "turn",
+    "caller",
+    "action",
+    "verdict",
+    "code",
+    "rule",
+    "text",
+)
+_SHOWN_PROBLEMS = 20
+_PIPE_WIDTH = 400
+
+
+def _filtered(command: click.decorators.FC) -> click.decorators.FC:
+    for name in reversed(FILTERS):
+        command = click.option(f"--{name}", help=f"Only rows with this {name}.")(command)
+    return click.option("--url", help="The server; by default where the settings make it listen.")(command)
+
+
+@click.group()
+def audit() -> None:
+    """The audit log: what was done, by whom, and whether the log is whole."""
+
+
+@audit.command("list")
+@_filtered
+@click.option("--limit", default=50, show_default=True)
+@click.option("--cursor", help="Go on after this page.")
+@click.option("--json", "as_json", is_flag=True, help="The page as the server sends it.")
+def list_(url: str | None, limit: int, cursor: str | None, as_json: bool, **filters: str | None) -> None:
+    """Print the newest rows."""
+    query = {"limit": str(limit), "cursor": cursor, **filters}
+    page = trio.run(_get, url, _path(PATH, query))
+    if as_json:
+        click.echo(json.dumps(page))
+        return
+    table = Table("seq", "at", "action", "profile", "caller", "verdict", "text", box=None)
+    for item in cast("list[Mapping[str, object]]", page["items"]):
+        table.add_row(
+            *(_cell(item, name) for name in ("seq", "at", "action", "profile", "caller")),
+            _verdict(item),
+            _cell(item, "text"),
+        )
+    # Into a pipe, nothing is cut to the width of a terminal that is not there.
+    Console(width=None if Console().is_terminal else _PIPE_WIDTH).print(table)
+    if page.get("next_cursor"):
+        click.echo(f"more: --cursor {page['next_cursor']}", err=True)
+
+
+@audit.command()
+@_filtered
+@click.option("--output", "-o", type=click.File("w", encoding="utf-8"), default="-", help="Where to.")
+def export(url: str | None, output: TextIO, **filters: str | None) -> None:
+    """Write the log as lines of JSON, oldest first. Without filters the result can be verified offline."""
+    trio.run(_export, url, _path(PATH, filters), output)
+
+
+@audit.command()
+@click.argument("file", required=False, type=click.File("r", encoding="utf-8"))
+@click.option("--url", help="The server; by default where the settings make it listen.")
+@click.option(
+    "--public-key", "public_keys", multiple=True, help="In hex; by default that of this installation."
+)
+@click.option("--heads", type=click.Path(path_type=Path), help="Signed heads kept outside of the database.")
+@click.option("--json", "as_json", is_flag=True)
+def verify(
+    file: TextIO | None, url: str | None, public_keys: tuple[str, ...], heads: Path | None, as_json: bool
+) -> int:
+    """Check every hash, link and signature, of the server's log or of an exported FILE."""
+    settings = load().settings
+    if public_keys:
+        keys = [_public(text) for text in public_keys]
+    else:
+        keys = [HeadKey(keyfiles.read_audit_key(settings.data.secrets_folder)).public]
+    verifier = Verifier(keys)
+    if file is not None:
+        for line in file:
+            verifier.line(line)
+    else:
+        trio.run(_feed, url, verifier)
+        heads = heads or settings.data.folder / HEADS_FILE
+    report = verifier.finish(anchors=_anchors(heads))
+    click.echo(json.dumps(_told(report)) if as_json else _say(report))
+    return 1 if report.problems else 0
+
+
+@audit.command()
+@click.argument("conversation_id", type=click.UUID)
+@click.option("--url", help="The server; by default where the settings make it listen.")
+@click.option("--json", "as_json", is_flag=True)
+@click.confirmation_option(prompt="What was said in it cannot be brought back. Erase it?")
+def erase(conversation_id: UUID, url: str | None, as_json: bool) -> None:
+    """Remove what was said in a conversation; its costs and the chain stay."""
+    done = trio.run(_get, url, f"/api/v1/conversations/{conversation_id}", b"DELETE")
+    text = f"erased {done['messages']} messages and the text of {done['entries']} audit rows"
+    click.echo(json.dumps(done) if as_json else text)
+
+
+@audit.command("public-key")
+def public_key() -> None:
+    """Print the key that verifies this installation's signatures."""
+    click.echo(HeadKey(keyfiles.read_audit_key(load().settings.data.secrets_folder)).public.hex())
+
+
+@audit.command("rotate-key")
+def rotate_key() -> None:
+    """Make a new key for the hashes of callers' addresses; it counts from the next start of the server.
+
+    Rows of before and after can then not be linked by caller. The former key is destroyed.
+    """
+    keyfiles.rotate_caller_key(load().settings.data.secrets_folder)
+    click.echo("made a new caller key: restart the server to use it")
+
+
+def _path(path: str, query: Mapping[str, str | None]) -> str:
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+async def _get(url: str | None, path: str, method: bytes = b"GET") -> Mapping[str, object]:
+    body = b"".join([chunk async for chunk in _read(url, path, b"application/json", method)])
+    return remote.parse(body, url or "the server")
+
+
+async def _read(
+    url: str | None, path: str, accept: bytes, method: bytes = b"GET"
+) -> AsyncGenerator[bytes, None]:
+    settings = load().settings
+    base = remote.base_url(settings.server, url)
+    key = keyfiles.read_admin_api_key(settings.data.secrets_folder)
+    headers = [(b"Accept", accept), (b"X-API-Key", key.encode())]
+    async with (
+        HttpClient(max_connections=1) as client,
+        client.call(Target.parse(base + path), headers, None, method=method) as reply,
+    ):
+        if reply.status != 200:
+            document = remote.parse(await reply.start(1_000_000), base)
+            raise remote.error_of(document) or ConfigError(f"{base} answered with status {reply.status}")
+        while chunk := await reply.read():
+            yield chunk
+
+
+async def _lines(url: str | None, path: str) -> AsyncGenerator[str, None]:
+    rest = b""
+    async with aclosing(_read(url, path, b"application/x-ndjson")) as chunks:
+        async for chunk in chunks:
+            *whole, rest = (rest + chunk).split(b"\n")
+            for line in whole:
+                yield line.decode()
+
+
+async def _export(url: str | None, path: str, output: TextIO) -> None:
+    async with aclosing(_lines(url, path)) as lines:
+        async for line in lines:
+            output.write(line + "\n")
+
+
+async def _feed(url: str | None, verifier: Verifier) -> None:
+    async with aclosing(_lines(url, PATH)) as lines:
+        async for line in lines:
+            verifier.line(line)
+
+
+def _public(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ConfigError(
+            f"{text!r} is not a public key", remedy="take what `hivemind audit public-key` prints"
+        )
+    return key
+
+
+def _anchors(path: Path | None) -> list[Head]:
+    if path is None or not path.exists():
+        return []
+    return [Head(**json.loads(line)) for line in path.read_text("ascii").splitlines()]
+
+
+def _told(report: Report) -> dict[str, object]:
+    problems = [{"seq": problem.seq, "what": problem.what} for problem in report.problems]
+    return {
+        "whole": not problems,
+        "rows": report.rows,
+        "erased": report.erased,
+        "heads": report.heads,
+        "signed_seq": report.signed_seq,
+        "signed_at": report.signed_at,
+        "unsealed": report.unsealed,
+        "problems": problems,
+    }
+
+
+def _say(report: Report) -> str:
+    said = []
+    for problem in report.problems[:_SHOWN_PROBLEMS]:
+        where = "the log" if problem.seq is None else f"row {problem.seq}"
+        said.append(f"{where}: {problem.what}")
+    if len(report.problems) > _SHOWN_PROBLEMS:
+        said.append(f"and {len(report.problems) - _SHOWN_PROBLEMS} more")
+    after = report.last_seq - report.signed_seq
+    signed = (
+        f"signed up to row {report.signed_seq} ({report.signed_at})" if report.signed_at else "not signed"
+    )
+    said.append(
+        f"{report.rows} rows ({report.erased} of them erased), {report.heads} heads, {signed}, "
+        f"{after} rows after that, {report.unsealed} not sealed yet"
+    )
+    said.append("the log is NOT whole" if report.problems else "the log is whole")
+    return "\n".join(said)
+
+
+def _cell(item: Mapping[str, object], name: str) -> str:
+    value = item.get(name)
+    return "" if value is None else str(value)[:80]
+
+
+def _verdict(item: Mapping[str, object]) -> str:
+    detail = item.get("detail")
+    if not isinstance(detail, dict):
+        return "erased"
+    found = detail.get("findings")
+    rules = ", ".join(str(finding.get("rule")) for finding in found) if isinstance(found, list) else ""
+    return str(detail.get("code") or detail.get("error") or rules)[:60]
