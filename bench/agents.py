@@ -64,7 +64,11 @@ def upstream() -> None:
             whole = {"id": "x", "object": "chat.completion", "created": 1, "model": "bench"}
             body = json.dumps({**whole, "choices": [choice], "usage": usage}).encode()
             kind = b"application/json"
-        return b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n%s" % (kind, len(body), body)
+        return b"HTTP/1.1 200 OK\r\ncontent-type: %s\r\ncontent-length: %d\r\n\r\n%s" % (
+            kind,
+            len(body),
+            body,
+        )
 
     answers = {(seen, stream): answer(seen, stream) for seen in range(STEPS) for stream in (False, True)}
 
@@ -140,7 +144,7 @@ def hivemind(count: int, port: int) -> dict[str, float]:
                 await migrate(database)
                 await database.execute("update caps set limit_micros = 1000000000000")
                 await database.execute(
-                    "update agent_profiles set tools = '{\"lookup\": {\"policy\": \"allow\"}}', max_turn_seconds = 600"
+                    'update agent_profiles set tools = \'{"lookup": {"policy": "allow"}}\', max_turn_seconds = 600'
                 )
                 guards = Guards.load(folder / "guards")
                 resources = Resources(
@@ -231,7 +235,7 @@ def openai_agents(count: int, port: int) -> dict[str, float]:
     return _gathered(one, count)
 
 
-def _openai(port: int):  # noqa: ANN202 - a library that only the rivals have
+def _openai(port: int):
     from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
     client = DefaultAsyncHttpxClient(timeout=PATIENCE_SECONDS)  # its own limits: 1,000 connections
@@ -239,7 +243,7 @@ def _openai(port: int):  # noqa: ANN202 - a library that only the rivals have
     return AsyncOpenAI(base_url=url, api_key="none", http_client=client, max_retries=0)
 
 
-def _gathered(one, count: int) -> dict[str, float]:  # noqa: ANN001
+def _gathered(one, count: int) -> dict[str, float]:
     async def run() -> dict[str, float]:
         await one()
         gc.collect()
@@ -331,7 +335,9 @@ def main() -> int:
     missed = False
     try:
         port = json.loads(model.stdout.readline())["port"]
-        print(f"{'':<22}{'answered':>9}{'agents/s':>10}{'wall s':>8}{'CPU ms/step':>13}{'database':>10}{'KB/agent':>10}")
+        print(
+            f"{'':<22}{'answered':>9}{'agents/s':>10}{'wall s':>8}{'CPU ms/step':>13}{'database':>10}{'KB/agent':>10}"
+        )
         for count in map(int, options.counts.split(",")):
             for party, python in parties:
                 found = measure(party, python, count, port)
@@ -355,7 +361,9 @@ def main() -> int:
         model.stdin.close()
         model.wait(10)
     verdict = "MISSED" if missed else "holds "
-    print(f"\n{verdict} at most {CPU_MS:g} ms of processor time a step and {MEMORY_KB:g} KB an agent (from 1,000), all answered")
+    print(
+        f"\n{verdict} at most {CPU_MS:g} ms of processor time a step and {MEMORY_KB:g} KB an agent (from 1,000), all answered"
+    )
     return 1 if missed else 0
 
 
