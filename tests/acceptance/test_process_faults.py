@@ -1,5 +1,6 @@
 """Promise: a server that is killed is made good by the next start; one that is asked to stop leaves nothing."""
 
+import contextlib
 import json
 import os
 import re
@@ -124,7 +125,8 @@ def installation():
     found = Installation(folder)
     yield found
     for pid in found.processes():
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may end by itself meanwhile
+            os.kill(pid, signal.SIGKILL)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from hivemind.agents import turn
+from hivemind.agents import admission
 
 MARK = "the-message-that-is-lost"
 
@@ -115,7 +115,7 @@ def test_the_agent_asks_again_and_the_caller_never_knows(with_line, cuts, opens)
 def test_a_caller_who_was_told_that_the_database_is_away_may_send_it_again(
     with_line, monkeypatch, cut, opens
 ):
-    monkeypatch.setattr(turn, "ADMIT_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(admission, "ADMIT_PATIENCE_SECONDS", 0)
 
     async def test(site, line):
         known = {}

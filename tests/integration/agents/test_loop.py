@@ -114,8 +114,8 @@ def guards(tmp_path_factory):
 
 
 @pytest.fixture
-def on_bench(database_url, guards):
-    logging.getLogger("hivemind").setLevel(logging.ERROR)
+def on_bench(database_url, guards, caplog):
+    caplog.set_level(logging.CRITICAL, "hivemind")
 
     def run(test, *answers, box=None, **profile):
         box = box or Box()
