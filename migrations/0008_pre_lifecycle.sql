@@ -10,7 +10,6 @@ alter table agents
     add column cost_micros    bigint not null default 0 check (cost_micros >= 0),
     add check (external or heartbeat_at is null);
 create index agents_of_parent on agents (parent_id) where parent_id is not null;
-create index agents_of_profile on agents (profile_id, id);
 create index agents_external on agents (heartbeat_at) where external;
 create index turns_of_agent on turns (agent_id, id);
 create index approvals_of_agent on approvals (agent_id, id);

@@ -1,7 +1,18 @@
 """The heart: profiles, the actor that serves a conversation, its turns and their events."""
 
 from hivemind.agents.agent import Agent, give_up
-from hivemind.agents.events import Accepted, Delta, Event, EventLog, Failed, Reply, Usage
+from hivemind.agents.events import (
+    Accepted,
+    Delta,
+    Event,
+    EventLog,
+    Failed,
+    Reply,
+    ToolCalled,
+    ToolEnded,
+    Usage,
+    Waiting,
+)
 from hivemind.agents.following import Followed, answer, follow
 from hivemind.agents.journal import unfinished_agents
 from hivemind.agents.messages import Attach, Halt, Interrupt, Resume, UserMessage
@@ -25,8 +36,11 @@ __all__ = [
     "Reply",
     "Resources",
     "Resume",
+    "ToolCalled",
+    "ToolEnded",
     "Usage",
     "UserMessage",
+    "Waiting",
     "answer",
     "answer_approval",
     "expire_approvals",

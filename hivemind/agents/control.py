@@ -20,7 +20,7 @@ from hivemind.agents.events import EventLog
 from hivemind.agents.journal import shard_of
 from hivemind.agents.lifecycle import HELD, State, Wish, wished
 from hivemind.agents.messages import Halt, Interrupt, Resume
-from hivemind.audit import Action
+from hivemind.audit import Action, record
 from hivemind.errors import Conflict, NotFound
 from hivemind.persistence import Database, Jsonb, load_queries
 
@@ -121,8 +121,23 @@ async def change(
     return state
 
 
-def interrupt(system: ActorSystem, agent_id: UUID) -> None:
-    """End the turn that runs or waits; the agent goes on with what comes next."""
+async def interrupt(
+    system: ActorSystem, database: Database, agent_id: UUID, *, by: str, reason: str | None = None
+) -> None:
+    """End the turn that runs or waits; the agent goes on with what comes next.
+
+    Raises:
+        NotFound: there is no such agent.
+        Conflict: it has no turn that could end.
+    """
+    row = await database.fetch_one(_QUERIES["lock"], (agent_id,))
+    if row is None or row["state"] == "erased":
+        raise NotFound("There is no such agent")
+    if row["work"] == "none":
+        raise Conflict("The agent has no turn to interrupt")
+    detail: dict[str, object] = {"by": by, "reason": reason}
+    action = Action.OPERATOR_TURN_INTERRUPTED
+    await record(database, action, profile_id=row["profile_id"], agent_id=agent_id, detail=detail)
     system.at(f"/agents/{agent_id}").tell(Interrupt())
 
 

@@ -52,11 +52,11 @@ _PARAGRAPH = "\n\n"
 
 
 async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
-    """Work the turn off into the events until it has ended, and commit it, or until it waits: for a person,
-    or because its agent halts.
+    """Work the turn off into the events until it has ended, and commit it, or until it has to wait.
 
-    A provider that fails, or a cap that no longer covers it, ends the turn as failed; what was streamed is
-    paid. A bound that is reached ends it with what there is, and says so.
+    It waits for a person, or because its agent halts. A provider that fails, or a cap that no longer covers
+    it, ends the turn as failed; what was streamed is paid. A bound that is reached ends it with
+    what there is, and says so.
     """
     if not events.events:
         _tell_so_far(turn, events)

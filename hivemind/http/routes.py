@@ -7,6 +7,8 @@ from hivemind.agents import Profiles
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import (
+    agents,
+    approvals,
     audit,
     caps,
     conversations,
@@ -20,6 +22,7 @@ from hivemind.http import (
     tasks,
 )
 from hivemind.http.access import Access
+from hivemind.http.agent_streams import AgentStreams
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
 from hivemind.persistence import Database
@@ -50,4 +53,7 @@ def lane(
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
-    return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)
+    app.register_blueprint(agents.routes(system, database, profiles, access))
+    app.register_blueprint(approvals.routes(system, database, access))
+    talk = AgentStreams(system, database, profiles, access)
+    return Lane((*chat.routes(), *talk.routes()), app, max_body_bytes=max_body_bytes)

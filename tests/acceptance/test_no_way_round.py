@@ -196,7 +196,7 @@ def test_every_route_is_in_the_table():
 
     talk = Chat(*blank(Chat))
     lane = routes.lane(talk, *blank(routes.lane)[1:], admin_api_key="x", max_body_bytes=1)
-    found = {f"{'WS' if isinstance(r, SocketRoute) else r.method} {r.path}" for r in talk.routes()}
+    found = {f"{'WS' if isinstance(r, SocketRoute) else r.method} {r.path}" for r in lane.routes}
     for rule in lane._app.url_map.iter_rules():
         if not rule.endpoint.endswith("static"):
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
