@@ -219,7 +219,13 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
 
 def _sealer(settings: Settings, database: Database, keys: keyfiles.Keys) -> tuple[object, ...]:
     heads_file = settings.data.folder.resolve() / HEADS_FILE
-    return database, HeadKey(keys.audit_key), heads_file, settings.audit.head_seconds
+    return (
+        database,
+        HeadKey(keys.audit_key),
+        heads_file,
+        settings.audit.head_seconds,
+        settings.audit.keep_days,
+    )
 
 
 async def _database(

@@ -29,6 +29,7 @@ class Action(StrEnum):
     DOCUMENT_CHANGED = "admin:document:changed"
     DOCUMENT_DELETED = "admin:document:deleted"
     CONVERSATION_ERASED = "admin:conversation:erased"
+    KEY_ROTATED = "admin:key:rotated"
     OPERATOR_DIRECTIVE_CREATED = "operator:directive:created"
     OPERATOR_DIRECTIVE_CHANGED = "operator:directive:changed"
     OPERATOR_DIRECTIVE_CANCELLED = "operator:directive:cancelled"
@@ -57,6 +58,7 @@ class Action(StrEnum):
     PLANE_PULLED = "plane:project:pulled"
     PLANE_DELIVERY_REFUSED = "plane:delivery:refused"
     SERVER_STOPPED = "system:server:stopped"
+    AUDIT_EXPIRED = "system:audit:expired"
 
     @property
     def source(self) -> str:
