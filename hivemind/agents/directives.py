@@ -105,12 +105,16 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the turn of an attempt stands in the database: the word that counts."""
+    """How the turn of an attempt stands in the database: the word that counts.
+
+    `acted` says that it called tools: another attempt might do again what they did.
+    """
 
     state: Literal["admitted", "answered", "failed", "interrupted"]
     text: str | None
     code: str | None
     message: str | None
+    acted: bool
 
 
 async def create(database: Database | Transaction, wanted: Wanted) -> Directive:
@@ -260,7 +264,7 @@ class Holding:
         """How the turn of its attempt stands; None: it was not admitted."""
         row = await self._database.fetch_one(_QUERIES["outcome"], (held.key,), repeatable=True)
         return (
-            Outcome(row["state"], row["text"], row["error_code"], row["error_message"])
+            Outcome(row["state"], row["text"], row["error_code"], row["error_message"], row["acted"])
             if row is not None
             else None
         )

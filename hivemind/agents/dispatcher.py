@@ -191,7 +191,10 @@ class Dispatcher(Actor):
             await self._holding.end(held, result=outcome.text)
         elif outcome is not None and outcome.state != "admitted":
             failure = (outcome.code or error.code, outcome.message or error.message)
-            await self._again_or_end(held, failure, None)
+            if outcome.acted:
+                await self._end(held, failure, None)
+            else:
+                await self._again_or_end(held, failure, None)
         elif outcome is not None or (error.code in UNKNOWN and held.takes < MAX_TAKES):
             # Admitted, or perhaps about to be: the same message is sent again a little later.
             await self._holding.let_go(held.id, UNKNOWN_WAIT_SECONDS)
