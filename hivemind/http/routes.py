@@ -17,11 +17,13 @@ from hivemind.http import (
     operators,
     problems,
     schedules,
+    supervision,
     tasks,
 )
 from hivemind.http.access import Access
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
+from hivemind.http.supervision import Tuning
 from hivemind.persistence import Database
 
 
@@ -34,12 +36,14 @@ def lane(
     *,
     admin_api_key: str,
     max_body_bytes: int,
+    tuning: Tuning,
 ) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind")
     access = Access(admin_api_key)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
+    app.register_blueprint(supervision.routes(system, tuning, database, access))
     app.register_blueprint(audit.routes(database, access))
     app.register_blueprint(conversations.routes(system, database, access))
     app.register_blueprint(caps.routes(database, access))
@@ -50,4 +54,5 @@ def lane(
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
-    return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)
+    busy = (*chat.routes(), supervision.events_route(system, access))
+    return Lane(busy, app, max_body_bytes=max_body_bytes)
