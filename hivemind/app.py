@@ -29,8 +29,8 @@ from hivemind.http.edge import Drain, Edge
 from hivemind.http.limits import Limiter
 from hivemind.http.recount import recount
 from hivemind.http.refusals import Refusals, RefusalWriter
-from hivemind.http.tokens import Tokens
 from hivemind.http.supervision import Tuning
+from hivemind.http.tokens import Tokens
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
 from hivemind.providers import Calls, LocalModel, choose, connect, local_installed, ping_at_start
@@ -210,9 +210,9 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             health,
             database,
             guards,
+            tuning,
             admin_api_key=keys.admin_api_key,
             max_body_bytes=settings.server.max_body_bytes,
-            tuning=tuning,
         )
         await system.start(
             *children,
@@ -239,7 +239,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
 
 
 def _supervision(settings: Settings) -> dict[str, dict[str, object]]:
-    return {"/": ROOT_POLICY, **settings.supervision}
+    return {"/": dict(ROOT_POLICY), **settings.supervision}
 
 
 def _sealer(settings: Settings, database: Database, keys: keyfiles.Keys) -> tuple[object, ...]:

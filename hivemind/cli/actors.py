@@ -15,23 +15,31 @@ from rich.tree import Tree
 
 from hivemind import keyfiles
 from hivemind.cli import remote
+from hivemind.cli.operator import Operator
 from hivemind.errors import NotAuthenticated, Unreachable
 from hivemind.outbound import HttpClient
 from hivemind.settings_load import load
 
 Node = Mapping[str, object]
+FORMS = ("text", "json", "dot")
+DEEDS = ("restart", "stop", "suspend", "resume")
 
-_STATE_STYLES = {"running": "green", "idle": "green", "failed": "bold red", "killed": "red", "stopped": "dim"}
+_STATE_STYLES = {"up": "green", "idle": "green", "failed": "bold red", "killed": "red", "stopped": "dim"}
 _OTHER_STATE_STYLE = "yellow"
 
 
 @click.command()
 @click.option("--url", help="The server; by default where the settings make it listen.")
 @click.option("--once", is_flag=True, help="Print the tree once and leave.")
-@click.option("--format", "form", type=click.Choice(["text", "json", "dot"]), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "dot"]), default="text", show_default=True
+)
 @click.option("--every", "every_seconds", type=click.FloatRange(min=0.1), default=1.0, show_default=True)
 @click.option(
-    "--do", "deed", type=click.Choice(["restart", "stop", "suspend", "resume"]), help="Act on the actor at ADDRESS."
+    "--do",
+    "deed",
+    type=click.Choice(["restart", "stop", "suspend", "resume"]),
+    help="Act on the actor at ADDRESS.",
 )
 @click.option("--reason", default="", help="Why; it goes into the audit log.")
 @click.argument("address", required=False)
@@ -55,7 +63,8 @@ def actors(
     if deed is not None:
         if not address:
             raise click.UsageError("--do needs the ADDRESS of an actor")
-        trio.run(_act, base, f"{path}/{deed}", key, reason)
+        told = Operator(base, key).ask("POST", f"{path}/{deed}", {"reason": reason})
+        click.echo(f"{told['address']} is {told['state']}")
         return
     once = once or form == "dot" or (form == "text" and not Console().is_terminal)
     with suppress(KeyboardInterrupt):
@@ -111,22 +120,20 @@ async def _show(source: Source, every_seconds: float | None, form: str) -> None:
                     live.update(Group(lost, draw(node)), refresh=True)
 
 
-async def _act(base: str, path: str, key: str, reason: str) -> None:
-    async with HttpClient(max_connections=1) as client:
-        told = await remote.ask(client, base, path, api_key=key, body={"reason": reason})
-    click.echo(f"{told['address']} is {told['state']}")
-
-
 def dot(node: Node) -> str:
     """The tree in Graphviz's language."""
-    lines = ["digraph hivemind {", "  rankdir=LR;", '  node [shape=box, style=rounded, fontname="sans-serif"];']
+    lines = [
+        "digraph hivemind {",
+        "  rankdir=LR;",
+        '  node [shape=box, style=rounded, fontname="sans-serif"];',
+    ]
     _dot(lines, node)
     return "\n".join([*lines, "}", ""])
 
 
 def _dot(lines: list[str], node: Node) -> None:
     address, state = str(node.get("address")), str(node.get("state"))
-    colour = {"running": "darkgreen", "idle": "darkgreen", "failed": "red"}.get(state, "orange")
+    colour = {"up": "darkgreen", "idle": "darkgreen", "failed": "red"}.get(state, "orange")
     label = f"{address.rpartition('/')[2] or '/'}\\n{state}"
     lines.append(f'  "{address}" [label="{label}", color={colour}];')
     for child in cast("Sequence[Node]", node.get("children") or ()):

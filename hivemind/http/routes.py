@@ -33,10 +33,10 @@ def lane(
     health: Health,
     database: Database,
     checks: Guards,
+    tuning: Tuning,
     *,
     admin_api_key: str,
     max_body_bytes: int,
-    tuning: Tuning,
 ) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind")

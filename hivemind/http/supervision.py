@@ -1,4 +1,4 @@
-"""The living tree as operators act on it: state changes as they happen, an actor's restart or stop, live policy.
+"""The living tree as operators act on it: its changes as they happen, a restart or a stop, live policy.
 
 What is there to see at one moment is `operators`. A changed policy holds until the next start or SIGHUP: the
 settings are what lasts.
@@ -13,9 +13,9 @@ from quart import Blueprint, Response, request
 
 from hivemind.actors import ActorSystem, Policies, StateChange
 from hivemind.audit import Action, record
-from hivemind.errors import ConfigError, InvalidFields
+from hivemind.errors import ConfigError, Conflict, InvalidFields
 from hivemind.http.access import Access
-from hivemind.http.bodies import answer, parse
+from hivemind.http.bodies import answer, sent
 from hivemind.http.lane import EventStream, Request, Route
 from hivemind.http.request import event
 from hivemind.persistence import Database
@@ -28,8 +28,7 @@ _ACTIONS: Mapping[Deed, Action] = {
     "suspend": Action.ACTOR_SUSPENDED,
     "resume": Action.ACTOR_RESUMED,
 }
-# The edge that would answer cannot be taken from under its own answer.
-_NOT_FROM_HERE = frozenset({"/edge"})
+_EDGE = "/edge"
 
 
 class DeedBody(BaseModel):
@@ -47,7 +46,9 @@ class PolicyBody(RootModel[dict[str, dict[str, object]]]):
 class Tuning:
     """The policy in force: the settings, and over them what was changed since."""
 
-    def __init__(self, system: ActorSystem, settings: Mapping[str, Mapping[str, object]], kinds: tuple[str, ...]) -> None:
+    def __init__(
+        self, system: ActorSystem, settings: Mapping[str, Mapping[str, object]], kinds: tuple[str, ...]
+    ) -> None:
         self._system = system
         self._kinds = kinds
         self._settings = dict(settings)
@@ -75,15 +76,17 @@ class Tuning:
 
     def shown(self, address: str | None) -> dict[str, object]:
         """The sections in force, and every value of one actor with its source."""
-        shown: dict[str, object] = {"settings": self._settings, "changes": self._changes, "kinds": self._kinds}
+        shown: dict[str, object] = {
+            "settings": self._settings,
+            "changes": self._changes,
+            "kinds": self._kinds,
+        }
         if address is not None:
             sources = self._system.explain(address)
             shown["actor"] = {"address": address, "policy": {key: asdict(at) for key, at in sources.items()}}
         return shown
 
-    def _put(
-        self, settings: dict[str, Mapping[str, object]], changes: dict[str, dict[str, object]]
-    ) -> None:
+    def _put(self, settings: dict[str, Mapping[str, object]], changes: dict[str, dict[str, object]]) -> None:
         merged = {name: dict(section) for name, section in settings.items()}
         for name, section in changes.items():
             merged[name] = {**merged.get(name, {}), **section}
@@ -121,10 +124,10 @@ def routes(system: ActorSystem, tuning: Tuning, database: Database, access: Acce
     @access.requires("operator")
     async def act(address: str, deed: Deed) -> Response:
         where = f"/{address}"
-        raw = await request.get_data()
-        body = parse(DeedBody, raw, request.content_type) if raw else DeedBody()
-        if where in _NOT_FROM_HERE and deed != "restart":
-            raise InvalidFields(f"{where} answers this very request", fields=(("address", "stop the server"),))
+        body = await sent(DeedBody) if request.content_length else DeedBody()
+        if where == _EDGE:
+            # It would wait for the end of the request that waits for it.
+            raise Conflict("The edge answers this very request", remedy="restart the server")
         await _do(system, where, deed)
         await record(database, _ACTIONS[deed], detail={"address": where, "reason": body.reason})
         tree = system.tree(where, limit=0)
@@ -138,12 +141,14 @@ def routes(system: ActorSystem, tuning: Tuning, database: Database, access: Acce
     @blueprint.patch("/api/v1/supervision")
     @access.requires("admin")
     async def change_policy() -> Response:
-        sections = parse(PolicyBody, await request.get_data(), request.content_type).root
+        sections = (await sent(PolicyBody)).root
         try:
             tuning.change(sections)
         except ConfigError as error:
             remedy = f" ({error.remedy})" if error.remedy else ""
-            raise InvalidFields(f"{error.message}{remedy}", fields=(("supervision", error.message),)) from None
+            raise InvalidFields(
+                f"{error.message}{remedy}", fields=(("supervision", error.message),)
+            ) from None
         await record(database, Action.SUPERVISION_CHANGED, detail={"changes": sections})
         return answer(tuning.shown(None))
 
