@@ -33,6 +33,7 @@ from hivemind.http.supervision import Tuning
 from hivemind.http.tokens import Tokens
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
+from hivemind.plane.puller import Puller
 from hivemind.providers import Calls, LocalModel, choose, connect, local_installed, ping_at_start
 from hivemind.schedules.ticker import Ticker
 from hivemind.schedules.ticking import sweep
@@ -46,6 +47,7 @@ KINDS = (
     "children",
     "directives",
     "edge",
+    "plane",
     "refusals",
     "rows",
     "sealer",
@@ -211,6 +213,8 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             database,
             guards,
             tuning,
+            refusals,
+            settings.plane.webhook_secret,
             admin_api_key=keys.admin_api_key,
             max_body_bytes=settings.server.max_body_bytes,
         )
@@ -225,7 +229,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                         ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
                         ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
-                        *_work(settings, database, profiles),
+                        *_work(settings, database, profiles, client),
                     ),
                 ),
             ),
@@ -295,12 +299,15 @@ async def _provider(
     return calls
 
 
-def _work(settings: Settings, database: Database, profiles: Profiles) -> Iterator[ChildSpec]:
+def _work(
+    settings: Settings, database: Database, profiles: Profiles, client: HttpClient
+) -> Iterator[ChildSpec]:
     """What works without a person who waits."""
     arguments = (database, profiles, settings.directives, uuid7())
     yield ChildSpec("directives", Dispatcher, arguments, policy=WORKER_POLICY)
     if settings.schedules.enabled:
         yield ChildSpec("schedules", Ticker, (partial(sweep, database),), policy=WORKER_POLICY)
+    yield ChildSpec("plane", Puller, (database, client, settings.plane), policy=WORKER_POLICY)
 
 
 def _agents(resources: Resources) -> dict[str, object]:

@@ -60,7 +60,6 @@ class Action(StrEnum):
     TICK_REFUSED_BUDGET = "schedule:tick:refused-budget"
     TICK_REFUSED = "schedule:tick:refused"
     PLANE_PULLED = "plane:project:pulled"
-    PLANE_DELIVERY_REFUSED = "plane:delivery:refused"
     SERVER_STOPPED = "system:server:stopped"
 
     @property

@@ -5,6 +5,8 @@ from contextlib import aclosing
 
 import trio
 
+from hivemind.outbound import HttpClient, Target
+
 PATH = "/api/v1/actors"
 
 
@@ -14,17 +16,19 @@ def key(site):
 
 async def states(site, ready):
     """Each state change as the server sends it; `ready` is set once it listens."""
-    async with site.client.stream("GET", f"{PATH}/events", headers=key(site)) as response:
-        assert response.status_code == 200
-        name = None
-        async with aclosing(response.aiter_lines()) as lines:
-            async for line in lines:
-                if line.startswith("event: "):
-                    name = line[7:]
-                elif line.startswith("data: ") and name == "listening":
+    target = Target.parse(f"{site.server.url}{PATH}/events")
+    headers = [(b"X-API-Key", site.admin_key.encode())]
+    async with HttpClient() as client, client.call(target, headers, None, method=b"GET") as reply:
+        assert reply.status == 200
+        data = b""
+        while chunk := await reply.read():
+            *events, data = (data + chunk).split(b"\n\n")
+            for event in events:
+                name, _, body = event.decode().removeprefix("event: ").partition("\ndata: ")
+                if name == "listening":
                     ready.set()
-                elif line.startswith("data: "):
-                    yield json.loads(line[6:])
+                elif body:
+                    yield json.loads(body)
 
 
 def test_a_restart_is_done_seen_and_audited(with_site):

@@ -33,7 +33,7 @@ def error_classes(cls=errors.HivemindError):
 
 def own_routes():
     chat = Chat(None, None, None, None, None, None)
-    lane = routes.lane(chat, None, None, None, None, None, admin_api_key="key", max_body_bytes=1)
+    lane = routes.lane(chat, None, None, None, None, None, None, admin_api_key="key", max_body_bytes=1)
     for route in lane.routes:
         method = "WS" if isinstance(route, SocketRoute) else route.method
         yield f"{method} {route.path}"
