@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from ipaddress import ip_network
 from uuid import UUID
 
 import trio
@@ -14,6 +15,7 @@ from hivemind import keyfiles
 from hivemind.actors import ActorSystem, ChildSpec, Exit, Policies, RowSupervisor, Supervisor
 from hivemind.agents import Agent, Profiles, Resources, give_up
 from hivemind.agents.dispatcher import Dispatcher
+from hivemind.agents.tools import delegate, fetch, knowledge, task
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.audit import HEADS_FILE, HeadKey, Sealer
@@ -35,10 +37,12 @@ from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
 from hivemind.plane.puller import Puller
 from hivemind.providers import Calls, LocalModel, choose, connect, local_installed, ping_at_start
+from hivemind.schedules import tool as create_schedule
 from hivemind.schedules.ticker import Ticker
 from hivemind.schedules.ticking import sweep
 from hivemind.settings import Settings
 from hivemind.settings_load import Loaded, load
+from hivemind.targets import Targets
 from hivemind.watchdog import Watchdog
 
 Report = Callable[[str], None]
@@ -47,6 +51,7 @@ KINDS = (
     "children",
     "directives",
     "edge",
+    "mcp",
     "plane",
     "refusals",
     "rows",
@@ -67,6 +72,9 @@ AGENT_POLICY = {
 }
 CHILD_POLICY = {"backoff_initial_seconds": 0.5, "backoff_jitter": 0.0, "shutdown_seconds": 30.0}
 WORKER_POLICY = {"backoff_initial_seconds": 1.0}
+# A server of somebody else's is tried for as long as ours runs: it takes nothing with it.
+MCP_POLICY = {"backoff_initial_seconds": 1.0, "backoff_max_seconds": 60.0, "shutdown_seconds": 10.0}
+MCP_SUPERVISOR_POLICY = {"max_restarts": 1_000_000, "within_seconds": 1.0}
 # A child process that will not come back must not take the server with it: health says what is missing.
 ROOT_POLICY = {"max_restarts": 20, "within_seconds": 60.0}
 
@@ -186,18 +194,19 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         guards = await trio.to_thread.run_sync(Guards.load, folder / "guards")
         health = Health(database, calls, folder)
         profiles = Profiles(database)
+        system = ActorSystem(policies=policies)
+        toolbox = await _tools(settings, stack, children, system, database, profiles, guards)
         resources = Resources(
             database,
             guards,
             calls,
             Prices(settings.budgets.prices),
             profiles,
-            Toolbox({}, Catalogue()),
+            toolbox,
             settings.budgets.lease_seconds,
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
         )
-        system = ActorSystem(policies=policies)
         await stack.enter_async_context(system)
         limiter = Limiter(settings.limits)
         await recount(database, limiter)
@@ -244,6 +253,45 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
 
 def _supervision(settings: Settings) -> dict[str, dict[str, object]]:
     return {"/": dict(ROOT_POLICY), **settings.supervision}
+
+
+async def _tools(
+    settings: Settings,
+    stack: AsyncExitStack,
+    children: list[ChildSpec],
+    system: ActorSystem,
+    database: Database,
+    profiles: Profiles,
+    guards: Guards,
+) -> Toolbox:
+    """What agents may call: our own tools, and those of MCP servers as they connect."""
+    targets = Targets(tuple(map(ip_network, settings.outbound.allowed_networks)))
+    client = await stack.enter_async_context(HttpClient(targets=targets))
+    catalogue = Catalogue()
+    if settings.mcp.servers:
+        from hivemind.agents.tools.mcp import Connection, Link  # noqa: PLC0415 the SDK costs 20 MB
+
+        anywhere = await stack.enter_async_context(HttpClient())
+        connections = tuple(
+            ChildSpec(
+                name,
+                Connection,
+                (Link(name), server, catalogue, guards, anywhere if server.allow_private else client),
+                policy=MCP_POLICY,
+            )
+            for name, server in settings.mcp.servers.items()
+        )
+        children.append(ChildSpec("mcp", Supervisor, (connections,), policy=MCP_SUPERVISOR_POLICY))
+    return Toolbox(
+        {
+            fetch.NAME: fetch.builtin(client),
+            knowledge.NAME: knowledge.builtin(database),
+            delegate.NAME: delegate.builtin(system, database, profiles),
+            task.NAME: task.builtin(database, profiles),
+            create_schedule.NAME: create_schedule.builtin(database, profiles),
+        },
+        catalogue,
+    )
 
 
 def _sealer(settings: Settings, database: Database, keys: keyfiles.Keys) -> tuple[object, ...]:

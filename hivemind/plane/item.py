@@ -23,7 +23,8 @@ _STATES: Mapping[str, State] = {
     "cancelled": "dropped",
 }
 _CLOUD_API, _CLOUD_WEB = "https://api.plane.so", "https://app.plane.so"
-_BREAKS = ("<br", "</p>", "</div>", "</li>", "</h1>", "</h2>", "</h3>", "</pre>", "</tr>")
+_BREAKS = ("<br", "</li>", "</tr>")
+_BLOCKS = ("</p>", "</div>", "</ul>", "</ol>", "</h1>", "</h2>", "</h3>", "</pre>", "</table>")
 
 
 class Unusable(ValueError):
@@ -98,6 +99,8 @@ def plain(html: str) -> str:
     """The text of an item's description: tags gone, blocks on lines of their own."""
     for tag in _BREAKS:
         html = html.replace(tag, f"\n{tag}")
+    for tag in _BLOCKS:
+        html = html.replace(tag, f"\n\n{tag}")
     # Not for showing it in a browser again: what is left of the markup does no harm in a text.
     pieces = [piece.partition(">")[2] if number else piece for number, piece in enumerate(html.split("<"))]
     lines = [line.strip() for line in unescape("".join(pieces)).splitlines()]
