@@ -1,5 +1,6 @@
 """Every route of the server in one place: the busy ones on the lane, the rest behind it on Quart."""
 
+from pydantic import SecretStr
 from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
@@ -15,13 +16,17 @@ from hivemind.http import (
     guards,
     knowledge,
     operators,
+    plane,
     problems,
     schedules,
+    supervision,
     tasks,
 )
 from hivemind.http.access import Access
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
+from hivemind.http.refusals import Refusals
+from hivemind.http.supervision import Tuning
 from hivemind.persistence import Database
 
 
@@ -31,6 +36,9 @@ def lane(
     health: Health,
     database: Database,
     checks: Guards,
+    tuning: Tuning,
+    refusals: Refusals,
+    webhook_secret: SecretStr | None = None,
     *,
     admin_api_key: str,
     max_body_bytes: int,
@@ -40,6 +48,7 @@ def lane(
     access = Access(admin_api_key)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
+    app.register_blueprint(supervision.routes(system, tuning, database, access))
     app.register_blueprint(audit.routes(database, access))
     app.register_blueprint(conversations.routes(system, database, access))
     app.register_blueprint(caps.routes(database, access))
@@ -50,4 +59,6 @@ def lane(
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
-    return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)
+    app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
+    busy = (*chat.routes(), supervision.events_route(system, access))
+    return Lane(busy, app, max_body_bytes=max_body_bytes)
