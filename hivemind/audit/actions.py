@@ -26,6 +26,11 @@ class Action(StrEnum):
     OPERATOR_TURN_INTERRUPTED = "operator:turn:interrupted"
     WATCHDOG_AGENT_PAUSED = "watchdog:agent:paused"
     WATCHDOG_AGENT_KILLED = "watchdog:agent:killed"
+    ACTOR_RESTARTED = "operator:actor:restarted"
+    ACTOR_STOPPED = "operator:actor:stopped"
+    ACTOR_SUSPENDED = "operator:actor:suspended"
+    ACTOR_RESUMED = "operator:actor:resumed"
+    SUPERVISION_CHANGED = "admin:supervision:changed"
     AGENT_GIVEN_UP = "supervision:agent:given-up"
     RESERVATION_RELEASED = "budget:reservation:released"
     CAP_SOFT_REACHED = "budget:cap:soft-reached"
@@ -37,6 +42,7 @@ class Action(StrEnum):
     DOCUMENT_CHANGED = "admin:document:changed"
     DOCUMENT_DELETED = "admin:document:deleted"
     CONVERSATION_ERASED = "admin:conversation:erased"
+    KEY_ROTATED = "admin:key:rotated"
     OPERATOR_DIRECTIVE_CREATED = "operator:directive:created"
     OPERATOR_DIRECTIVE_CHANGED = "operator:directive:changed"
     OPERATOR_DIRECTIVE_CANCELLED = "operator:directive:cancelled"
@@ -63,8 +69,8 @@ class Action(StrEnum):
     TICK_REFUSED_BUDGET = "schedule:tick:refused-budget"
     TICK_REFUSED = "schedule:tick:refused"
     PLANE_PULLED = "plane:project:pulled"
-    PLANE_DELIVERY_REFUSED = "plane:delivery:refused"
     SERVER_STOPPED = "system:server:stopped"
+    AUDIT_EXPIRED = "system:audit:expired"
 
     @property
     def source(self) -> str:

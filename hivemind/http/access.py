@@ -26,16 +26,12 @@ class Access:
     def __init__(self, admin_api_key: str) -> None:
         self._expected = admin_api_key.encode()
 
-    def check(self, given: str | None, role: Role) -> None:
-        """Let a caller with this key pass who has the role.
-
-        Raises:
-            NotAuthenticated: there is no key, or it is not valid.
-        """
+    def check(self, role: Role, key: str | None) -> None:
+        """Raise `NotAuthenticated` unless the key is valid and has the role."""
         del role
-        if not hmac.compare_digest((given or "").encode(), self._expected):
+        if not hmac.compare_digest((key or "").encode("utf-8", "surrogatepass"), self._expected):
             raise NotAuthenticated(
-                "This API key is not valid" if given else "This needs an API key",
+                "This API key is not valid" if key else "This needs an API key",
                 remedy="send the header X-API-Key with the key from secrets/admin_api_key",
             )
 
@@ -49,7 +45,7 @@ class Access:
         def guard(handler: Handler[P]) -> Handler[P]:
             @wraps(handler)
             async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
-                self.check(request.headers.get("X-API-Key"), role)
+                self.check(role, request.headers.get("X-API-Key"))
                 return await handler(*args, **kwargs)
 
             return guarded

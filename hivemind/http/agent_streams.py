@@ -134,7 +134,7 @@ class AgentStreams:
 
     def let_in(self, request: Request) -> UUID:
         """Let an operator in; the agent that is meant."""
-        self._access.check(request.header(b"x-api-key"), "operator")
+        self._access.check("operator", request.header(b"x-api-key"))
         try:
             return UUID(request.params["agent_id"])
         except ValueError:

@@ -1,5 +1,6 @@
 """Every route of the server in one place: the busy ones on the lane, the rest behind it on Quart."""
 
+from pydantic import SecretStr
 from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
@@ -17,14 +18,18 @@ from hivemind.http import (
     guards,
     knowledge,
     operators,
+    plane,
     problems,
     schedules,
+    supervision,
     tasks,
 )
 from hivemind.http.access import Access
 from hivemind.http.agent_streams import AgentStreams
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
+from hivemind.http.refusals import Refusals
+from hivemind.http.supervision import Tuning
 from hivemind.persistence import Database
 
 
@@ -34,6 +39,9 @@ def lane(
     health: Health,
     database: Database,
     checks: Guards,
+    tuning: Tuning,
+    refusals: Refusals,
+    webhook_secret: SecretStr | None = None,
     *,
     admin_api_key: str,
     max_body_bytes: int,
@@ -43,6 +51,7 @@ def lane(
     access = Access(admin_api_key)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
+    app.register_blueprint(supervision.routes(system, tuning, database, access))
     app.register_blueprint(audit.routes(database, access))
     app.register_blueprint(conversations.routes(system, database, access))
     app.register_blueprint(caps.routes(database, access))
@@ -55,5 +64,7 @@ def lane(
     app.register_blueprint(schedules.routes(database, system, profiles, access))
     app.register_blueprint(agents.routes(system, database, profiles, access))
     app.register_blueprint(approvals.routes(system, database, access))
-    talk = AgentStreams(system, database, profiles, access)
-    return Lane((*chat.routes(), *talk.routes()), app, max_body_bytes=max_body_bytes)
+    app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
+    streams = AgentStreams(system, database, profiles, access)
+    busy = (*chat.routes(), *streams.routes(), supervision.events_route(system, access))
+    return Lane(busy, app, max_body_bytes=max_body_bytes)
