@@ -10,10 +10,11 @@ from uuid import UUID
 import trio
 from uuid_utils.compat import uuid7
 
-from hivemind import keyfiles
+from hivemind import keyfiles, killswitch
 from hivemind.actors import ActorSystem, ChildSpec, Exit, Policies, RowSupervisor, Supervisor
 from hivemind.agents import Agent, Profiles, Resources, give_up
 from hivemind.agents.dispatcher import Dispatcher
+from hivemind.agents.switch import Stage, Switch
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.audit import HEADS_FILE, HeadKey, Sealer
@@ -30,6 +31,7 @@ from hivemind.http.limits import Limiter
 from hivemind.http.recount import recount
 from hivemind.http.refusals import Refusals, RefusalWriter
 from hivemind.http.tokens import Tokens
+from hivemind.killswitch import KillSwitch
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
 from hivemind.providers import Calls, LocalModel, choose, connect, local_installed, ping_at_start
@@ -45,6 +47,7 @@ KINDS = (
     "children",
     "directives",
     "edge",
+    "killswitch",
     "refusals",
     "rows",
     "sealer",
@@ -161,9 +164,11 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         )
         await migrate(database, report=report)
         client = await stack.enter_async_context(HttpClient())
-        calls = await _provider(settings, report, stack, client, children, parts)
+        switch = Switch()
+        await killswitch.look(database, switch)
+        calls = await _provider(settings, report, stack, client, switch, children, parts)
         guards = await trio.to_thread.run_sync(Guards.load, folder / "guards")
-        health = Health(database, calls, folder)
+        health = Health(database, calls, folder, switch)
         profiles = Profiles(database)
         resources = Resources(
             database,
@@ -175,6 +180,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             settings.budgets.lease_seconds,
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
+            switch,
         )
         system = ActorSystem(policies=policies)
         await stack.enter_async_context(system)
@@ -201,10 +207,11 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                 Supervisor,
                 (
                     (
+                        ChildSpec("kill-switch", KillSwitch, (database, switch), policy=WORKER_POLICY),
                         ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
                         ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
-                        *_work(settings, database, profiles),
+                        *_work(settings, database, profiles, switch),
                     ),
                 ),
             ),
@@ -247,14 +254,18 @@ async def _provider(
     report: Report,
     stack: AsyncExitStack,
     client: HttpClient,
+    switch: Switch,
     children: list[ChildSpec],
     parts: dict[str, str],
 ) -> Calls:
     name = choose(settings.llm, local=local_installed())
     if name != "local" or settings.llm.endpoint is not None:
         calls = connect(settings.llm, client)
-        check = await ping_at_start(calls)
-        parts["model"] = f"{calls.name}: {calls.default_model or 'none'} ({check.message or 'answers'})"
+        if switch.refuses(Stage.EVERYTHING):
+            told: str | None = "not asked: everything is switched off"
+        else:
+            told = (await ping_at_start(calls)).message
+        parts["model"] = f"{calls.name}: {calls.default_model or 'none'} ({told or 'answers'})"
         return calls
     model = LocalModel(settings.local_model, settings.data.folder.resolve() / "models")
     try:
@@ -270,9 +281,9 @@ async def _provider(
     return calls
 
 
-def _work(settings: Settings, database: Database, profiles: Profiles) -> Iterator[ChildSpec]:
+def _work(settings: Settings, database: Database, profiles: Profiles, switch: Switch) -> Iterator[ChildSpec]:
     """What works without a person who waits."""
-    arguments = (database, profiles, settings.directives, uuid7())
+    arguments = (database, profiles, settings.directives, uuid7(), switch)
     yield ChildSpec("directives", Dispatcher, arguments, policy=WORKER_POLICY)
     if settings.schedules.enabled:
         yield ChildSpec("schedules", Ticker, (partial(sweep, database),), policy=WORKER_POLICY)

@@ -13,6 +13,7 @@ from hivemind.http import (
     costs,
     directives,
     guards,
+    killswitch,
     knowledge,
     operators,
     problems,
@@ -45,6 +46,7 @@ def lane(
     app.register_blueprint(caps.routes(database, access))
     app.register_blueprint(costs.routes(database, access))
     app.register_blueprint(guards.routes(checks, access))
+    app.register_blueprint(killswitch.routes(database, system, access))
     app.register_blueprint(knowledge.routes(database, access))
     profiles = Profiles(database)
     app.register_blueprint(directives.routes(database, system, profiles, access))
