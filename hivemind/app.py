@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from ipaddress import ip_network
 from uuid import UUID
 
 import trio
@@ -15,6 +16,7 @@ from hivemind.actors import ActorSystem, ChildSpec, Exit, Policies, RowSuperviso
 from hivemind.agents import Agent, Profiles, Resources, give_up
 from hivemind.agents.dispatcher import Dispatcher
 from hivemind.agents.switch import Stage, Switch
+from hivemind.agents.tools import delegate, fetch, knowledge, task
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.audit import HEADS_FILE, HeadKey, Sealer
@@ -34,11 +36,14 @@ from hivemind.http.tokens import Tokens
 from hivemind.killswitch import KillSwitch
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
+from hivemind.plane.puller import Puller
 from hivemind.providers import Calls, LocalModel, choose, connect, local_installed, ping_at_start
+from hivemind.schedules import tool as create_schedule
 from hivemind.schedules.ticker import Ticker
 from hivemind.schedules.ticking import sweep
 from hivemind.settings import Settings
 from hivemind.settings_load import Loaded
+from hivemind.targets import Targets
 from hivemind.watchdog import Watchdog
 
 Report = Callable[[str], None]
@@ -48,6 +53,8 @@ KINDS = (
     "directives",
     "edge",
     "killswitch",
+    "mcp",
+    "plane",
     "refusals",
     "rows",
     "sealer",
@@ -67,6 +74,9 @@ AGENT_POLICY = {
 }
 CHILD_POLICY = {"backoff_initial_seconds": 0.5, "backoff_jitter": 0.0, "shutdown_seconds": 30.0}
 WORKER_POLICY = {"backoff_initial_seconds": 1.0}
+# A server of somebody else's is tried for as long as ours runs: it takes nothing with it.
+MCP_POLICY = {"backoff_initial_seconds": 1.0, "backoff_max_seconds": 60.0, "shutdown_seconds": 10.0}
+MCP_SUPERVISOR_POLICY = {"max_restarts": 1_000_000, "within_seconds": 1.0}
 # A child process that will not come back must not take the server with it: health says what is missing.
 ROOT_POLICY = {"max_restarts": 20, "within_seconds": 60.0}
 
@@ -170,19 +180,20 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         guards = await trio.to_thread.run_sync(Guards.load, folder / "guards")
         health = Health(database, calls, folder, switch)
         profiles = Profiles(database)
+        system = ActorSystem(policies=policies)
+        toolbox = await _tools(settings, stack, children, system, database, profiles, guards)
         resources = Resources(
             database,
             guards,
             calls,
             Prices(settings.budgets.prices),
             profiles,
-            Toolbox({}, Catalogue()),
+            toolbox,
             settings.budgets.lease_seconds,
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
             switch,
         )
-        system = ActorSystem(policies=policies)
         await stack.enter_async_context(system)
         limiter = Limiter(settings.limits)
         await recount(database, limiter)
@@ -196,6 +207,8 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             health,
             database,
             guards,
+            refusals,
+            settings.plane.webhook_secret,
             admin_api_key=keys.admin_api_key,
             max_body_bytes=settings.server.max_body_bytes,
         )
@@ -211,7 +224,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                         ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
                         ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
-                        *_work(settings, database, profiles, switch),
+                        *_work(settings, database, profiles, client, switch),
                     ),
                 ),
             ),
@@ -222,6 +235,45 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             report(f"Made the keys of this installation in {settings.data.secrets_folder.resolve()}")
         parts["admin key"] = str(settings.data.secrets_folder.resolve() / keyfiles.ADMIN_API_KEY)
         yield Server(settings, system, f"http://{bound.host}:{bound.port}", parts)
+
+
+async def _tools(
+    settings: Settings,
+    stack: AsyncExitStack,
+    children: list[ChildSpec],
+    system: ActorSystem,
+    database: Database,
+    profiles: Profiles,
+    guards: Guards,
+) -> Toolbox:
+    """What agents may call: our own tools, and those of MCP servers as they connect."""
+    targets = Targets(tuple(map(ip_network, settings.outbound.allowed_networks)))
+    client = await stack.enter_async_context(HttpClient(targets=targets))
+    catalogue = Catalogue()
+    if settings.mcp.servers:
+        from hivemind.agents.tools.mcp import Connection, Link  # noqa: PLC0415 the SDK costs 20 MB
+
+        anywhere = await stack.enter_async_context(HttpClient())
+        connections = tuple(
+            ChildSpec(
+                name,
+                Connection,
+                (Link(name), server, catalogue, guards, anywhere if server.allow_private else client),
+                policy=MCP_POLICY,
+            )
+            for name, server in settings.mcp.servers.items()
+        )
+        children.append(ChildSpec("mcp", Supervisor, (connections,), policy=MCP_SUPERVISOR_POLICY))
+    return Toolbox(
+        {
+            fetch.NAME: fetch.builtin(client),
+            knowledge.NAME: knowledge.builtin(database),
+            delegate.NAME: delegate.builtin(system, database, profiles),
+            task.NAME: task.builtin(database, profiles),
+            create_schedule.NAME: create_schedule.builtin(database, profiles),
+        },
+        catalogue,
+    )
 
 
 def _sealer(settings: Settings, database: Database, keys: keyfiles.Keys) -> tuple[object, ...]:
@@ -281,12 +333,15 @@ async def _provider(
     return calls
 
 
-def _work(settings: Settings, database: Database, profiles: Profiles, switch: Switch) -> Iterator[ChildSpec]:
+def _work(
+    settings: Settings, database: Database, profiles: Profiles, client: HttpClient, switch: Switch
+) -> Iterator[ChildSpec]:
     """What works without a person who waits."""
     arguments = (database, profiles, settings.directives, uuid7(), switch)
     yield ChildSpec("directives", Dispatcher, arguments, policy=WORKER_POLICY)
     if settings.schedules.enabled:
         yield ChildSpec("schedules", Ticker, (partial(sweep, database),), policy=WORKER_POLICY)
+    yield ChildSpec("plane", Puller, (database, client, settings.plane), policy=WORKER_POLICY)
 
 
 def _agents(resources: Resources) -> dict[str, object]:

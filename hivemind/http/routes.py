@@ -1,5 +1,6 @@
 """Every route of the server in one place: the busy ones on the lane, the rest behind it on Quart."""
 
+from pydantic import SecretStr
 from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
@@ -16,6 +17,7 @@ from hivemind.http import (
     killswitch,
     knowledge,
     operators,
+    plane,
     problems,
     schedules,
     tasks,
@@ -23,6 +25,7 @@ from hivemind.http import (
 from hivemind.http.access import Access
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
+from hivemind.http.refusals import Refusals
 from hivemind.persistence import Database
 
 
@@ -32,6 +35,8 @@ def lane(
     health: Health,
     database: Database,
     checks: Guards,
+    refusals: Refusals,
+    webhook_secret: SecretStr | None = None,
     *,
     admin_api_key: str,
     max_body_bytes: int,
@@ -52,4 +57,5 @@ def lane(
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
+    app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
     return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)

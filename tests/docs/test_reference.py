@@ -36,7 +36,7 @@ def own_routes():
     for route in chat.routes():
         method = "WS" if isinstance(route, SocketRoute) else route.method
         yield f"{method} {route.path}"
-    lane = routes.lane(chat, None, None, None, None, admin_api_key="key", max_body_bytes=1)
+    lane = routes.lane(chat, None, None, None, None, None, admin_api_key="key", max_body_bytes=1)
     for rule in lane._app.url_map.iter_rules():
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         if rule.endpoint != "static":
