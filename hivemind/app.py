@@ -22,7 +22,7 @@ from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.audit import HEADS_FILE, HeadKey, Sealer
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
-from hivemind.errors import HivemindError
+from hivemind.errors import ConfigError, HivemindError
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import routes
@@ -32,6 +32,7 @@ from hivemind.http.edge import Drain, Edge
 from hivemind.http.limits import Limiter
 from hivemind.http.recount import recount
 from hivemind.http.refusals import Refusals, RefusalWriter
+from hivemind.http.supervision import Tuning
 from hivemind.http.tokens import Tokens
 from hivemind.killswitch import KillSwitch
 from hivemind.outbound import HttpClient
@@ -42,7 +43,7 @@ from hivemind.schedules import tool as create_schedule
 from hivemind.schedules.ticker import Ticker
 from hivemind.schedules.ticking import sweep
 from hivemind.settings import Settings
-from hivemind.settings_load import Loaded
+from hivemind.settings_load import Loaded, load
 from hivemind.targets import Targets
 from hivemind.watchdog import Watchdog
 
@@ -121,18 +122,36 @@ async def _serve(loaded: Loaded, report: Report, stop: Stop) -> None:
         gc.freeze()
         gc.set_threshold(50_000, 50, 1_000)
         report(server.banner())
-        await stop.asked.wait()
-        report("Stopping: turns in flight may finish; once more Ctrl-C ends them")
-        with stop.draining:
-            await server.drain()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_reload_at_hangup, server, report)
+            await stop.asked.wait()
+            report("Stopping: turns in flight may finish; once more Ctrl-C ends them")
+            with stop.draining:
+                await server.drain()
+            nursery.cancel_scope.cancel()
+
+
+async def _reload_at_hangup(server: "Server", report: Report) -> None:
+    """SIGHUP reads the settings again; of these, supervision takes effect at once."""
+    with trio.open_signal_receiver(signal.SIGHUP) as hangups:
+        async for _ in hangups:
+            try:
+                server.tuning.settings_changed(_supervision(load().settings))
+            except ConfigError as error:
+                report(f"The settings were not taken: {error.message}. Next: {error.remedy or 'mend them'}")
+            else:
+                report("Supervision policy read again; other settings take effect at the next start")
 
 
 class Server:
     """A server that runs: where it is, and how it is drained."""
 
-    def __init__(self, settings: Settings, system: ActorSystem, where: str, parts: dict[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, system: ActorSystem, tuning: Tuning, where: str, parts: dict[str, str]
+    ) -> None:
         self.settings = settings
         self.system = system
+        self.tuning = tuning
         self.url = where
         self._parts = parts
 
@@ -156,7 +175,7 @@ class Server:
 @asynccontextmanager
 async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
     """Start every part in order; leaving the context stops them in reverse."""
-    policies = Policies.from_mapping({"/": ROOT_POLICY, **settings.supervision}, kinds=KINDS)
+    policies = Policies.from_mapping(_supervision(settings), kinds=KINDS)
     folder = settings.data.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     keys = keyfiles.ensure(settings.data.secrets_folder)
@@ -201,12 +220,14 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         tokens = Tokens(keys.signing_keys, settings.limits.conversation_token_seconds)
         refusals = Refusals()
         chat = Chat(system, profiles, limiter, callers, tokens, refusals)
+        tuning = Tuning(system, _supervision(settings), KINDS)
         lane = routes.lane(
             chat,
             system,
             health,
             database,
             guards,
+            tuning,
             refusals,
             settings.plane.webhook_secret,
             admin_api_key=keys.admin_api_key,
@@ -234,7 +255,11 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         if keys.made:
             report(f"Made the keys of this installation in {settings.data.secrets_folder.resolve()}")
         parts["admin key"] = str(settings.data.secrets_folder.resolve() / keyfiles.ADMIN_API_KEY)
-        yield Server(settings, system, f"http://{bound.host}:{bound.port}", parts)
+        yield Server(settings, system, tuning, f"http://{bound.host}:{bound.port}", parts)
+
+
+def _supervision(settings: Settings) -> dict[str, dict[str, object]]:
+    return {"/": dict(ROOT_POLICY), **settings.supervision}
 
 
 async def _tools(
@@ -278,7 +303,13 @@ async def _tools(
 
 def _sealer(settings: Settings, database: Database, keys: keyfiles.Keys) -> tuple[object, ...]:
     heads_file = settings.data.folder.resolve() / HEADS_FILE
-    return database, HeadKey(keys.audit_key), heads_file, settings.audit.head_seconds
+    return (
+        database,
+        HeadKey(keys.audit_key),
+        heads_file,
+        settings.audit.head_seconds,
+        settings.audit.keep_days,
+    )
 
 
 async def _database(

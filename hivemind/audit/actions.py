@@ -18,6 +18,11 @@ class Action(StrEnum):
     APPROVAL_APPROVED = "operator:approval:approved"
     APPROVAL_DENIED = "operator:approval:denied"
     REQUEST_REFUSED = "edge:request:refused"
+    ACTOR_RESTARTED = "operator:actor:restarted"
+    ACTOR_STOPPED = "operator:actor:stopped"
+    ACTOR_SUSPENDED = "operator:actor:suspended"
+    ACTOR_RESUMED = "operator:actor:resumed"
+    SUPERVISION_CHANGED = "admin:supervision:changed"
     AGENT_GIVEN_UP = "supervision:agent:given-up"
     RESERVATION_RELEASED = "budget:reservation:released"
     CAP_SOFT_REACHED = "budget:cap:soft-reached"
@@ -29,6 +34,7 @@ class Action(StrEnum):
     DOCUMENT_CHANGED = "admin:document:changed"
     DOCUMENT_DELETED = "admin:document:deleted"
     CONVERSATION_ERASED = "admin:conversation:erased"
+    KEY_ROTATED = "admin:key:rotated"
     OPERATOR_DIRECTIVE_CREATED = "operator:directive:created"
     OPERATOR_DIRECTIVE_CHANGED = "operator:directive:changed"
     OPERATOR_DIRECTIVE_CANCELLED = "operator:directive:cancelled"
@@ -63,6 +69,7 @@ class Action(StrEnum):
     AGENT_KILLED = "watchdog:agent:killed"
     AGENT_FORGIVEN = "watchdog:agent:forgiven"
     SERVER_STOPPED = "system:server:stopped"
+    AUDIT_EXPIRED = "system:audit:expired"
 
     @property
     def source(self) -> str:

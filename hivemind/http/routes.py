@@ -20,12 +20,14 @@ from hivemind.http import (
     plane,
     problems,
     schedules,
+    supervision,
     tasks,
 )
 from hivemind.http.access import Access
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
 from hivemind.http.refusals import Refusals
+from hivemind.http.supervision import Tuning
 from hivemind.persistence import Database
 
 
@@ -35,6 +37,7 @@ def lane(
     health: Health,
     database: Database,
     checks: Guards,
+    tuning: Tuning,
     refusals: Refusals,
     webhook_secret: SecretStr | None = None,
     *,
@@ -46,6 +49,7 @@ def lane(
     access = Access(admin_api_key)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
+    app.register_blueprint(supervision.routes(system, tuning, database, access))
     app.register_blueprint(audit.routes(database, access))
     app.register_blueprint(conversations.routes(system, database, access))
     app.register_blueprint(caps.routes(database, access))
@@ -58,4 +62,5 @@ def lane(
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
     app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
-    return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)
+    busy = (*chat.routes(), supervision.events_route(system, access))
+    return Lane(busy, app, max_body_bytes=max_body_bytes)
