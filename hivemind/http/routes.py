@@ -15,6 +15,7 @@ from hivemind.http import (
     directives,
     guards,
     knowledge,
+    mcp,
     operators,
     plane,
     problems,
@@ -56,6 +57,7 @@ def lane(
     app.register_blueprint(guards.routes(checks, access))
     app.register_blueprint(knowledge.routes(database, access))
     profiles = Profiles(database)
+    app.register_blueprint(mcp.routes(system, profiles, database, access))
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
