@@ -140,6 +140,8 @@ class Dispatcher(Actor):
         while True:
             await trio.sleep(self._settings.lease_seconds / 3)
             before = set(self._in_hand)
+            if not before:
+                continue
             try:
                 kept = await self._holding.keep(before)
             except DatabaseUnavailable as error:

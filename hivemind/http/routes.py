@@ -16,6 +16,7 @@ from hivemind.http import (
     guards,
     killswitch,
     knowledge,
+    mcp,
     operators,
     plane,
     problems,
@@ -58,6 +59,7 @@ def lane(
     app.register_blueprint(killswitch.routes(database, system, access))
     app.register_blueprint(knowledge.routes(database, access))
     profiles = Profiles(database)
+    app.register_blueprint(mcp.routes(system, profiles, database, access))
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
