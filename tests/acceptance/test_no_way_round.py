@@ -42,6 +42,8 @@ ROUTES = {
     "GET /api/v1/health": NO_TEXT,
     "GET /api/v1/actors": NO_TEXT,
     "GET /api/v1/actors/{address}": NO_TEXT,
+    "GET /api/v1/kill-switch": NO_TEXT,
+    "PUT /api/v1/kill-switch": NO_TEXT,
     "GET /api/v1/actors/events": NO_TEXT,
     "POST /api/v1/actors/{address}/{deed}": NO_TEXT,
     "GET /api/v1/supervision": NO_TEXT,
@@ -82,6 +84,7 @@ ROUTES = {
     "GET /api/v1/approvals/{approval_id}": EXACT,
     "POST /api/v1/approvals/{approval_id}/approve": NO_TEXT,
     "POST /api/v1/approvals/{approval_id}/deny": NO_TEXT,
+    "POST /mcp": TURN,
     "GET /api/v1/directives": WORK,
     "POST /api/v1/directives": WORK,
     "GET /api/v1/directives/{directive_id}": WORK,
@@ -116,7 +119,7 @@ AGENT_MESSAGES = {
     "Resume": NO_TEXT,
     "Halt": NO_TEXT,
 }
-VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat"}
+VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat", "mcp": "over POST /mcp"}
 VERBS_THAT_DO_NOT = {
     "serve",
     "migrate",
@@ -125,6 +128,7 @@ VERBS_THAT_DO_NOT = {
     "config",
     "doctor",
     "guards",
+    "kill-switch",
     "audit",
     "keys",
     "directives",
@@ -144,6 +148,7 @@ ONLY_THERE = {
         "http/agent_streams.py",
         "agents/dispatcher.py",
         "agents/tools/delegate.py",
+        "http/mcp_server.py",
     },
 }
 
