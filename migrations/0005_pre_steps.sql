@@ -162,7 +162,7 @@ begin
     update turns set parked = true where id = p_turn;
     -- An answer that came meanwhile is not waited for, and what holds the agent besides counts more.
     update agents set state = 'waiting_approval', updated_at = now()
-    where id = own.agent_id and state not in ('paused', 'failed', 'stopped', 'killed')
+    where id = own.agent_id and state in ('idle', 'running', 'waiting_approval', 'done')
     and exists (select from approvals where turn_id = p_turn and state = 'pending');
     return true;
 end $$;
