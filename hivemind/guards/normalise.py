@@ -97,6 +97,8 @@ class View:
     start: int
     end: int
     same_length: bool = False
+    decoded: bool = False
+    """Whether this was encoded, not only spelt oddly."""
 
     @property
     def data(self) -> bytes:
@@ -160,31 +162,34 @@ def _readings(view: View, hints: AbstractSet[str]) -> Iterator[View]:
         if not names.isdisjoint(hints):
             decoded = decode(text)
             if decoded != text:
-                yield View(decoded, view.start, view.end, view.same_length and len(decoded) == len(text))
+                same = view.same_length and len(decoded) == len(text)
+                yield View(decoded, view.start, view.end, same, decode is _rot13)
     if not _PARTLY.isdisjoint(hints):
         data = text.encode("utf-8", "replace")
         if "spaced" in hints:
             yield from _joined(view, data, _spaced(data))
         if "blob" in hints:
-            yield from _joined(view, data, _blobs(data))
+            yield from _joined(view, data, _blobs(data), decoded=True)
         if "hex" in hints:
-            yield from _joined(view, data, _dumps(data))
+            yield from _joined(view, data, _dumps(data), decoded=True)
 
 
-def _joined(view: View, data: bytes, parts: Iterator[tuple[bytes, str]]) -> Iterator[View]:
+def _joined(
+    view: View, data: bytes, parts: Iterator[tuple[bytes, str]], *, decoded: bool = False
+) -> Iterator[View]:
     """One reading of all parts, each on its line; a span is looked for when a rule has fired."""
     found = list(parts)
     if not found:
         return
-    text = "\n".join(decoded for _, decoded in found)
+    text = "\n".join(plain for _, plain in found)
     if not view.same_length:
-        yield View(text, view.start, view.end)
+        yield View(text, view.start, view.end, decoded=decoded)
         return
     first = data.find(found[0][0])
     last = data.rfind(found[-1][0]) + len(found[-1][0])
     start = len(data[:first].decode("utf-8", "replace"))
     end = start + len(data[first:last].decode("utf-8", "replace"))
-    yield View(text, start, end)
+    yield View(text, start, end, decoded=decoded)
 
 
 def _leet(text: str) -> str:
