@@ -16,6 +16,9 @@ from stdnum import bitcoin
 from hivemind.guards.identifiers import COUNTED, OTHER_THINGS, RULES, identify
 from hivemind.guards.rule import Rule
 
+BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+BECH32M = 0x2BC830A3
+EMPTY_MACS = (b"0" * 12, b"f" * 12)
 Part = tuple[int, int, str] | tuple[int, int, str, Rule]
 """Where a value is, its type, and its rule where that is not the one that measured it."""
 Check = Callable[[bytes, int, int], list[Part]]
@@ -36,6 +39,8 @@ KINDS = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager",
     "uan", "voicemail",
 )  # fmt: skip
+TRUNK_LENGTHS = ((2, 7), (2, 8), (3, 7), (3, 8), (4, 6), (4, 7))
+"""How national numbers are written behind an area code that begins with 0."""
 PLAIN_REGIONS: tuple[str, ...] = ("US", "TR")
 TRUNK_REGIONS: tuple[str, ...] = ("GB", "TR", "PH", "FR")
 WRITTEN_REGIONS: tuple[str, ...] = ("US", "GB", "TR", "PH", "DE", "FR", "IN")
@@ -175,13 +180,15 @@ def is_phone(
     digits = value.decode()
     lead = run[max(0, left - 2) : left]
     if b"+" in lead:
-        return 8 <= len(digits) <= 15
+        return 7 <= len(digits) <= 15
     if _is_written_as_phone(lead + run[left:right], digits, lengths):
         return True
     around = before + run[right : right + 8].lower()
     if any(word in around for word in PHONE_WORDS):
         return len(set(digits)) > 2
-    if len(lengths) > 1 and lengths[-1] < 2:
+    if (len(lengths) > 1 and lengths[-1] < 2) or lengths == (3, 2, 5):
+        return False
+    if lengths == (3, 3, 4) and digits[3] in "01":
         return False
     if len(value) == 11 and digits[0] == "1" and len(lengths) == 1:
         return not OTHER_THINGS.search(before) and _in_plan(digits, "CN")
@@ -208,7 +215,9 @@ def _is_date(written: bytes, lengths: tuple[int, ...]) -> bool:
 def _is_written_as_phone(written: bytes, digits: str, lengths: tuple[int, ...]) -> bool:
     if b"(" in written and b")" in written:
         return len(digits) >= 8
-    return lengths[:3] == (3, 3, 4) and digits[0] in "23456789"
+    if lengths in TRUNK_LENGTHS and digits[0] == "0" and b"-" in written:
+        return digits[1] != "0" and len(set(digits)) > 3
+    return lengths[:3] == (3, 3, 4) and digits[0] in "23456789" and digits[3] in "23456789"
 
 
 def _in_some_plan(digits: str, *, written: bool) -> bool:
@@ -250,12 +259,27 @@ def _is_quad(run: bytes) -> bool:
 def mac(data: bytes, start: int, end: int) -> list[Part]:
     """A hardware address of a device, not the broadcast or an empty one."""
     value = data[start:end].translate(None, b":-.").lower()
-    return [(start, end, "DEVICE_ID")] if value not in (b"0" * 12, b"f" * 12) else []
+    return [(start, end, "DEVICE_ID")] if value not in EMPTY_MACS else []
 
 
 def crypto(data: bytes, start: int, end: int) -> list[Part]:
     """A Bitcoin address with a valid checksum."""
-    return [(start, end, "CRYPTO")] if bitcoin.is_valid(data[start:end].decode()) else []
+    value = data[start:end].decode()
+    return [(start, end, "CRYPTO")] if bitcoin.is_valid(value) or _is_bech32m(value) else []
+
+
+def _is_bech32m(value: str) -> bool:
+    """Whether this is a taproot address (BIP 350), which python-stdnum does not know."""
+    value = value.lower() if value.isupper() else value
+    if not value.startswith("bc1") or not value.islower() or not set(value[3:]) <= set(BECH32):
+        return False
+    check = 1
+    for part in (3, 3, 0, 2, 3, *(BECH32.index(character) for character in value[3:])):
+        top = check >> 25
+        check = (check & 0x1FFFFFF) << 5 ^ part
+        for bit, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            check ^= generator if top >> bit & 1 else 0
+    return check == BECH32M
 
 
 CHECKS: Mapping[str, Check] = {
