@@ -76,9 +76,7 @@ def identify(value: bytes, lengths: tuple[int, ...], before: bytes) -> Rule | No
     return _of_rows(rows, text, lengths, before) if rows else None
 
 
-def _of_rows(
-    rows: tuple[Identifier, ...], text: str, lengths: tuple[int, ...], before: bytes
-) -> Rule | None:
+def _of_rows(rows: tuple[Identifier, ...], text: str, lengths: tuple[int, ...], before: bytes) -> Rule | None:
     named = [identifier for identifier in rows if identifier.named(before)]
     if named and not NOT_ONE.search(before):
         for identifier in named:
@@ -145,7 +143,11 @@ def hetu_dash(value: str) -> bool:
 def itin(value: str) -> bool:
     """American taxpayer number: 9, and the groups that are given."""
     group = int(value[3:5])
-    return value[0] == "9" and (50 <= group <= 65 or 70 <= group <= 88 or group in range(90, 100)) and group != 93
+    return (
+        value[0] == "9"
+        and (50 <= group <= 65 or 70 <= group <= 88 or group in range(90, 100))
+        and group != 93
+    )
 
 
 def idnr_sum(value: str) -> bool:

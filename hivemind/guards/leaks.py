@@ -72,18 +72,22 @@ def is_placeholder(value: bytes) -> bool:
 def random(data: bytes, start: int, end: int) -> list[Part]:
     """A token in a published format, unless it was plainly made up."""
     value = data[start:end]
-    if entropy(value) < SMALLEST_ENTROPY or is_placeholder(value) or is_made_up(value):
+    # Of a token in several parts the last is the secret one.
+    if max(entropy(value), entropy(value.rpartition(b"-")[2])) < SMALLEST_ENTROPY:
+        return []
+    if is_placeholder(value) or is_made_up(value):
         return []
     return [] if data[end : end + 3].startswith(ELISIONS) else [(start, end, "SECRET")]
 
 
 def mixed(data: bytes, start: int, end: int) -> list[Part]:
     """A token of letters only: capitals and small ones, unlike the name of a function."""
-    value = data[start:end]
+    return random(data, start, end) if _is_mixed(data[start:end]) else []
+
+
+def _is_mixed(value: bytes) -> bool:
     capitals = sum(0x41 <= byte <= 0x5A for byte in value)
-    if not len(value) * 0.2 < capitals < len(value) * 0.8:
-        return []
-    return random(data, start, end)
+    return len(value) > 9 and len(value) * 0.2 < capitals < len(value) * 0.8
 
 
 def credential(data: bytes, start: int, end: int) -> list[Part]:
@@ -118,7 +122,7 @@ def login(data: bytes, start: int, end: int) -> list[Part]:
     words = (b"password", b"pass", b"pwd", b"token", b"secret", b"username", b"user", b"key")
     if is_placeholder(value) or password.lower().strip(b"[]()%") in words or user.lower() == b"username":
         return []
-    if user == password or not any(0x30 <= byte <= 0x39 for byte in password):
+    if user == password or not (any(0x30 <= byte <= 0x39 for byte in password) or _is_mixed(password)):
         return []
     return [(start, end, "SECRET")]
 
