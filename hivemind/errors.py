@@ -97,7 +97,8 @@ class AgentBusy(Conflict):
 class Refused(HivemindError):
     """The request was refused.
 
-    `detail` is what the audit log keeps of the reason; callers never see it.
+    `detail` and `text` are what the audit log keeps of the reason, the text as the guards left it; callers
+    never see them.
     """
 
     code = "refused"
@@ -111,6 +112,7 @@ class Refused(HivemindError):
     ) -> None:
         super().__init__(message, remedy=remedy, retry_after_seconds=retry_after_seconds)
         self.detail: dict[str, object] = {}
+        self.text: str | None = None
 
 
 class NotPermitted(Refused):
@@ -143,10 +145,22 @@ class LimitsUnknown(Overloaded):
     code = "limits_unknown"
 
 
+class SwitchUnknown(Overloaded):
+    """It is not known whether an operator has switched this off: try again in a moment."""
+
+    code = "switch_unknown"
+
+
 class MailboxFull(Overloaded):
     """The actor has more messages waiting than it may keep: try again later."""
 
     code = "mailbox_full"
+
+
+class SwitchedOff(Refused):
+    """An operator has switched this off."""
+
+    code = "switched_off"
 
 
 class InputTooLong(Refused):

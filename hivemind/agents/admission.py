@@ -42,12 +42,13 @@ async def admit(
 
     Raises:
         ProviderUnavailable: a setting is missing without which no model can be asked.
-        Refused: a gate refused it; that is in the audit log.
+        Refused: a gate refused it, or an operator has switched it off; that is in the audit log.
         DatabaseUnavailable: nothing is known of the outcome, and the database does not say in time.
     """
     profile = message.profile
     resources.calls.check()
     try:
+        await resources.switch.check_new_turn()
         text, detail = await _guard_input(resources, profile, message.text)
         model = profile.model or resources.calls.default_model
         price = resources.prices.of(resources.calls.name, model)
@@ -154,7 +155,7 @@ async def _guard_input(resources: Resources, profile: Profile, text: str) -> tup
     detail: dict[str, object] = {"score": round(verdict.score, 3), "findings": summary(verdict.findings)}
     if verdict.refused and profile.on_injection == "refuse":
         refusal = GuardRefused("The message looks like an attempt to change the agent's instructions")
-        refusal.detail = detail
+        refusal.detail, refusal.text = detail, verdict.text
         raise refusal
     return verdict.text, detail
 
@@ -167,4 +168,5 @@ async def _record_refusal(database: Database, agent_id: UUID, message: UserMessa
         agent_id=agent_id,
         caller=message.caller,
         detail={"code": refusal.code, **refusal.detail},
+        text=refusal.text,
     )

@@ -19,6 +19,7 @@ from hivemind.agents.following import answer
 from hivemind.agents.messages import Interrupt, UserMessage
 from hivemind.agents.profile import Profiles
 from hivemind.agents.retry import UNKNOWN
+from hivemind.agents.switch import Stage, Switch
 from hivemind.errors import DatabaseUnavailable, HivemindError
 from hivemind.persistence import Database
 from hivemind.settings import DirectiveSettings
@@ -63,11 +64,17 @@ class Dispatcher(Actor):
     kind: ClassVar[str] = "directives"
 
     def __init__(
-        self, database: Database, profiles: Profiles, settings: DirectiveSettings, owner: UUID
+        self,
+        database: Database,
+        profiles: Profiles,
+        settings: DirectiveSettings,
+        owner: UUID,
+        switch: Switch,
     ) -> None:
         self._holding = Holding(database, owner, settings.lease_seconds)
         self._profiles = profiles
         self._settings = settings
+        self._switch = switch
         self._in_hand: dict[UUID, trio.CancelScope] = {}
         self._waiting: frozenset[UUID] = frozenset()
         self._woken = trio.Event()
@@ -121,7 +128,7 @@ class Dispatcher(Actor):
 
     async def _take(self) -> None:
         room = self._settings.concurrency - len(self._in_hand.keys() - self._waiting)
-        if room <= 0:
+        if room <= 0 or self._switch.refuses(Stage.TURNS):
             return
         for taken in await self._holding.take(room, self._in_hand):
             self._taken += 1
@@ -133,6 +140,8 @@ class Dispatcher(Actor):
         while True:
             await trio.sleep(self._settings.lease_seconds / 3)
             before = set(self._in_hand)
+            if not before:
+                continue
             try:
                 kept = await self._holding.keep(before)
             except DatabaseUnavailable as error:
@@ -180,7 +189,7 @@ class Dispatcher(Actor):
             error = raised
         else:
             if isinstance(last, Reply):
-                await self._holding.end(held, result=last.text)
+                await self._answered(held, last.text, last.incomplete)
                 return
             error = last.error
         await self._failed_attempt(held, error, await self._holding.outcome(held))
@@ -188,16 +197,24 @@ class Dispatcher(Actor):
     async def _failed_attempt(self, held: Directive, error: HivemindError, outcome: Outcome | None) -> None:
         """What becomes of it, by what is in the database rather than by what was heard."""
         if outcome is not None and outcome.state == "answered":
-            await self._holding.end(held, result=outcome.text)
+            await self._answered(held, outcome.text, outcome.incomplete)
         elif outcome is not None and outcome.state != "admitted":
             failure = (outcome.code or error.code, outcome.message or error.message)
-            await self._again_or_end(held, failure, None)
+            if outcome.acted:
+                await self._end(held, failure, None)
+            else:
+                await self._again_or_end(held, failure, None)
         elif outcome is not None or (error.code in UNKNOWN and held.takes < MAX_TAKES):
             # Admitted, or perhaps about to be: the same message is sent again a little later.
             await self._holding.let_go(held.id, UNKNOWN_WAIT_SECONDS)
         else:
             tick = "refused_budget" if error.code in _BUDGET_CODES else "refused"
             await self._again_or_end(held, (error.code, error.message), tick)
+
+    async def _answered(self, held: Directive, text: str | None, incomplete: str | None) -> None:
+        """An answer that a bound cut short is kept, and is no success."""
+        failure = ("incomplete", f"The agent came to its limit ({incomplete})") if incomplete else None
+        await self._holding.end(held, result=text, failure=failure)
 
     async def _again_or_end(self, held: Directive, failure: tuple[str, str], tick: str | None) -> None:
         seconds = held.retry.again_after(held.attempts, failure[0])

@@ -27,7 +27,9 @@ from hivemind.agents.events import (
 from hivemind.agents.gate import summary
 from hivemind.agents.journal import TurnState
 from hivemind.agents.steps import Effect, Step
+from hivemind.agents.switch import Setting, Stage
 from hivemind.agents.tools import arguments
+from hivemind.agents.tools.knowledge import NAME as KNOWLEDGE_SEARCH
 from hivemind.agents.tools.tool import Call, Outcome, Tool
 from hivemind.agents.turn import Resources, Turn, worst_case_micros
 from hivemind.budgets import hold
@@ -40,6 +42,7 @@ from hivemind.errors import (
     ProviderError,
     Refused,
 )
+from hivemind.knowledge import refusal
 from hivemind.providers import TextDelta, ToolCall
 from hivemind.providers import Usage as ProviderUsage
 
@@ -55,21 +58,29 @@ async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
     """Work the turn off into the events until it has ended, and commit it, or until it waits for a person.
 
     A provider that fails, or a cap that no longer covers it, ends the turn as failed; what was streamed is
-    paid. A bound that is reached ends it with what there is, and says so.
+    paid. A bound that is reached ends it with what there is, and says so. Switched off, it ends at once.
     """
     if not events.events:
         _tell_so_far(turn, events)
     error: HivemindError | None = None
     try:
-        with trio.move_on_after(turn.profile.bounds.max_turn_seconds) as time:
+        with (
+            resources.switch.turn() as switch,
+            trio.move_on_after(turn.profile.bounds.max_turn_seconds) as time,
+        ):
             if turn.taken_up and not turn.steps:
                 await _hold(resources, turn)
             if await _waits(resources, turn, events):
                 return
+        if switch.cancelled_caught:
+            await end(resources, turn, events, "interrupted", resources.switch.refusal())
+            return
         if time.cancelled_caught:
             turn.incomplete = "seconds"
         if turn.incomplete is not None:
             _say(turn, events, turn.profile.bounds.told(turn.incomplete))
+        if turn.profile.documents_only:
+            _stand(turn, events)
     except (ProviderError, GuardRefused, BudgetExceeded, Interrupted) as failure:
         error = failure
         # A call that failed before it answered is not billed.
@@ -88,6 +99,8 @@ async def end(
     detail: dict[str, object] = {"findings": summary(turn.findings)}
     if turn.incomplete is not None:
         detail["incomplete"] = turn.incomplete
+    if turn.unsupported:
+        detail["unsupported"] = True
     if turn.lost_micros:
         detail["lost_micros"] = turn.lost_micros
     if error is not None:
@@ -127,7 +140,7 @@ def _tell_so_far(turn: Turn, events: EventLog) -> None:
     events.append(Accepted(turn.id, turn.agent_id))
     for step in turn.steps:
         if step.text:
-            events.append(Delta(step.text))
+            _tell(turn, events, step.text)
         for effect in step.effects:
             events.append(ToolCalled(effect.id, effect.call.name, effect.arguments))
             if effect.outcome is not None:
@@ -164,6 +177,7 @@ async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolC
     """One call to the model, streamed through the hold-back window; the calls of tools that it wants."""
     window, seconds = resources.guards.window(), resources.guard_seconds
     wanted: list[ToolCall] = []
+    await resources.switch.known()
     turn.asked = True
     async with aclosing(resources.calls.stream(turn.request)) as stream:
         async for group in stream:
@@ -188,6 +202,12 @@ def _release(turn: Turn, events: EventLog, text: str) -> None:
         if turn.steps and len(turn.released) == turn.step_began and turn.released:
             text = _PARAGRAPH + text
         turn.released.append(text)
+        _tell(turn, events, text)
+
+
+def _tell(turn: Turn, events: EventLog, text: str) -> None:
+    """Give a piece of the answer to who listens, unless the answer has to be seen whole first."""
+    if not turn.profile.documents_only:
         events.append(Delta(text))
 
 
@@ -195,7 +215,18 @@ def _say(turn: Turn, events: EventLog, text: str) -> None:
     """Add a sentence of ours to the answer."""
     text = _PARAGRAPH + text if turn.released else text
     turn.released.append(text)
-    events.append(Delta(text))
+    _tell(turn, events, text)
+
+
+def _stand(turn: Turn, events: EventLog) -> None:
+    """Let an answer go out where passages that were found support it; else say that none do."""
+    effects = [effect for step in turn.steps for effect in step.effects]
+    shown = [effect.outcome or "" for effect in effects if effect.call.name == KNOWLEDGE_SEARCH]
+    instead = refusal(turn.reply, shown)
+    if instead is not None:
+        turn.unsupported = True
+        turn.released[:] = [instead]
+    events.append(Delta(turn.reply))
 
 
 async def _hold(resources: Resources, turn: Turn) -> None:
@@ -260,7 +291,9 @@ def _intent(resources: Resources, turn: Turn, call: ToolCall) -> Effect:
         return effect
     effect.arguments = parsed
     policy = resources.toolbox.policy(turn.profile, call.name)
-    if policy == "deny":
+    if off := _switched_off(tool, resources.switch.setting):
+        effect.state, effect.outcome = "failed", off
+    elif policy == "deny":
         effect.state, effect.outcome = "denied", "This agent may not use this tool."
     elif policy == "ask":
         effect.state = "waiting"
@@ -305,7 +338,9 @@ async def _make(
     tool = resources.toolbox.find(turn.profile, effect.call.name)
     async with limit:
         outcome = (
-            await _run(tool, turn, effect) if tool else Outcome("The tool is no longer there.", failed=True)
+            await _run(resources, tool, turn, effect)
+            if tool
+            else Outcome("The tool is no longer there.", failed=True)
         )
     text, detail = await _guarded(resources, turn, tool, outcome)
     effect.state, effect.outcome = ("failed" if outcome.failed else "done"), text
@@ -313,13 +348,22 @@ async def _make(
     events.append(ToolEnded(effect.id, effect.call.name, effect.state, text))
 
 
-async def _run(tool: Tool, turn: Turn, effect: Effect) -> Outcome:
+async def _run(resources: Resources, tool: Tool, turn: Turn, effect: Effect) -> Outcome:
+    if off := _switched_off(tool, await resources.switch.known()):
+        return Outcome(off, failed=True)
     call = Call(effect.id, turn.id, turn.agent_id, turn.profile.id, turn.caller, effect.arguments)
     with trio.move_on_after(tool.timeout_seconds):
         return await tool.run(call)
     return Outcome(
         f"No answer within {tool.timeout_seconds:g} s; it may have taken effect all the same.", failed=True
     )
+
+
+def _switched_off(tool: Tool, setting: Setting | None) -> str | None:
+    """Why a call may not be made; a setting that nobody knows is waited for before it is."""
+    if not tool.outbound or setting is None or setting.stage < Stage.TOOLS:
+        return None
+    return f"Not done, an operator has switched this off ({setting})."
 
 
 async def _guarded(

@@ -57,7 +57,8 @@ class Lane:
         self._max_body_bytes = max_body_bytes
         self._paths = Paths[dict[str, Handler]]()
         self._sockets = Paths[SocketHandler]()
-        for route in routes:
+        self.routes = tuple(routes)
+        for route in self.routes:
             if isinstance(route, SocketRoute):
                 self._sockets.at(route.path, partial(_same, route.handler))
             else:

@@ -1,5 +1,6 @@
 """Every route of the server in one place: the busy ones on the lane, the rest behind it on Quart."""
 
+from pydantic import SecretStr
 from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
@@ -13,15 +14,21 @@ from hivemind.http import (
     costs,
     directives,
     guards,
+    killswitch,
     knowledge,
+    mcp,
     operators,
+    plane,
     problems,
     schedules,
+    supervision,
     tasks,
 )
 from hivemind.http.access import Access
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
+from hivemind.http.refusals import Refusals
+from hivemind.http.supervision import Tuning
 from hivemind.persistence import Database
 
 
@@ -31,6 +38,9 @@ def lane(
     health: Health,
     database: Database,
     checks: Guards,
+    tuning: Tuning,
+    refusals: Refusals,
+    webhook_secret: SecretStr | None = None,
     *,
     admin_api_key: str,
     max_body_bytes: int,
@@ -40,14 +50,19 @@ def lane(
     access = Access(admin_api_key)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
+    app.register_blueprint(supervision.routes(system, tuning, database, access))
     app.register_blueprint(audit.routes(database, access))
     app.register_blueprint(conversations.routes(system, database, access))
     app.register_blueprint(caps.routes(database, access))
     app.register_blueprint(costs.routes(database, access))
     app.register_blueprint(guards.routes(checks, access))
+    app.register_blueprint(killswitch.routes(database, system, access))
     app.register_blueprint(knowledge.routes(database, access))
     profiles = Profiles(database)
+    app.register_blueprint(mcp.routes(system, profiles, database, access))
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
-    return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)
+    app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
+    busy = (*chat.routes(), supervision.events_route(system, access))
+    return Lane(busy, app, max_body_bytes=max_body_bytes)

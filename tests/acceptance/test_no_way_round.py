@@ -40,6 +40,12 @@ ROUTES = {
     "GET /api/v1/health": NO_TEXT,
     "GET /api/v1/actors": NO_TEXT,
     "GET /api/v1/actors/{address}": NO_TEXT,
+    "GET /api/v1/kill-switch": NO_TEXT,
+    "PUT /api/v1/kill-switch": NO_TEXT,
+    "GET /api/v1/actors/events": NO_TEXT,
+    "POST /api/v1/actors/{address}/{deed}": NO_TEXT,
+    "GET /api/v1/supervision": NO_TEXT,
+    "PATCH /api/v1/supervision": NO_TEXT,
     "GET /api/v1/costs": NO_TEXT,
     "GET /api/v1/caps": NO_TEXT,
     "POST /api/v1/caps": NO_TEXT,
@@ -60,6 +66,7 @@ ROUTES = {
     "DELETE /api/v1/knowledge/{document_id}": NO_TEXT,
     "GET /api/v1/knowledge/search": DOCUMENTS,
     "GET /api/v1/knowledge/passages/{passage_id}": DOCUMENTS,
+    "POST /mcp": TURN,
     "GET /api/v1/directives": WORK,
     "POST /api/v1/directives": WORK,
     "GET /api/v1/directives/{directive_id}": WORK,
@@ -87,7 +94,7 @@ ROUTES = {
 }
 FRAMES = {"message": TURN, "resume": RELEASED, "interrupt": NO_TEXT, "ping": NO_TEXT}
 AGENT_MESSAGES = {"UserMessage": TURN, "Attach": RELEASED, "Interrupt": NO_TEXT, "Resume": NO_TEXT}
-VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat"}
+VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat", "mcp": "over POST /mcp"}
 VERBS_THAT_DO_NOT = {
     "serve",
     "migrate",
@@ -96,6 +103,7 @@ VERBS_THAT_DO_NOT = {
     "config",
     "doctor",
     "guards",
+    "kill-switch",
     "audit",
     "keys",
     "directives",
@@ -110,7 +118,7 @@ ONLY_THERE = {
     "ProviderRequest": {"agents/turn.py"},
     "Delta": {"agents/loop.py"},
     "Reply": {"agents/loop.py", "agents/journal.py", "http/lane.py", "http1.py"},  # the last two are HTTP's
-    "UserMessage": {"http/chat.py", "agents/dispatcher.py"},
+    "UserMessage": {"http/chat.py", "agents/dispatcher.py", "agents/tools/delegate.py", "http/mcp_server.py"},
 }
 
 
@@ -163,8 +171,12 @@ def test_what_is_released_has_passed_the_window():
     assert given and all(text.startswith("await gate.passed(seconds, ") for text in given)
     # Beside it only what was released before a crash, and the product's own sentence at a bound.
     deltas = {name: text for name, text in functions.items() if "Delta(" in text}
-    assert deltas.keys() == {"_release", "_say", "_tell_so_far"}
-    assert "Delta(step.text)" in deltas["_tell_so_far"]
+    assert deltas.keys() == {"_tell", "_stand"}
+    told = {name for name, text in functions.items() if "_tell(turn, events, " in text}
+    assert told == {"_release", "_say", "_tell_so_far"}
+    assert "_tell(turn, events, step.text)" in functions["_tell_so_far"]
+    # An answer from documents only is seen whole first: it goes out as it was released, or the product's refusal.
+    assert re.findall(r"Delta\((.*?)\)", functions["_stand"]) == ["turn.reply"]
     said = re.findall(r"_say\(turn, events, (.*)\)$", functions["answer"], re.MULTILINE)
     assert said == ["turn.profile.bounds.told(turn.incomplete)"]
 
@@ -190,10 +202,10 @@ def test_every_route_is_in_the_table():
 
     talk = Chat(*blank(Chat))
     lane = routes.lane(talk, *blank(routes.lane)[1:], admin_api_key="x", max_body_bytes=1)
-    found = {f"{'WS' if isinstance(r, SocketRoute) else r.method} {r.path}" for r in talk.routes()}
+    found = {f"{'WS' if isinstance(r, SocketRoute) else r.method} {r.path}" for r in lane.routes}
     for rule in lane._app.url_map.iter_rules():
         if not rule.endpoint.endswith("static"):
-            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+            path = re.sub(r"<(?:[^:>]+:)?(\w+)>", r"{\1}", rule.rule)
             found |= {f"{method} {path}" for method in rule.methods - {"HEAD", "OPTIONS"}}
     assert found - set(ROUTES) == set()
 

@@ -33,12 +33,12 @@ def error_classes(cls=errors.HivemindError):
 
 def own_routes():
     chat = Chat(None, None, None, None, None, None)
-    for route in chat.routes():
+    lane = routes.lane(chat, None, None, None, None, None, None, admin_api_key="key", max_body_bytes=1)
+    for route in lane.routes:
         method = "WS" if isinstance(route, SocketRoute) else route.method
         yield f"{method} {route.path}"
-    lane = routes.lane(chat, None, None, None, None, admin_api_key="key", max_body_bytes=1)
     for rule in lane._app.url_map.iter_rules():
-        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        path = re.sub(r"<(?:[^:>]+:)?(\w+)>", r"{\1}", rule.rule)
         if rule.endpoint != "static":
             for method in rule.methods - {"HEAD", "OPTIONS"}:
                 yield f"{method} {path}"

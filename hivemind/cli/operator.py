@@ -1,0 +1,138 @@
+"""A running server as its operator asks it: one request with the admin key, and whole lists."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+import click
+import trio
+from rich.console import Console
+from rich.table import Table
+
+from hivemind import keyfiles
+from hivemind.cli import remote
+from hivemind.errors import NotAuthenticated, Unreachable
+from hivemind.outbound import HttpClient, Target
+from hivemind.settings_load import load
+
+Document = Mapping[str, Any]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+TIMEOUT_SECONDS = 30.0
+# Into a pipe, nothing is cut to the width of a terminal that is not there.
+_PIPE_WIDTH = 400
+_LARGEST_REPLY_BYTES = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Where the server is, and the key that opens it."""
+
+    base: str
+    api_key: str = field(repr=False)
+
+    @classmethod
+    def at(cls, url: str | None) -> "Operator":
+        """By the settings of the working directory, unless an address is given."""
+        settings = load().settings
+        key = keyfiles.read_admin_api_key(settings.data.secrets_folder)
+        return cls(remote.base_url(settings.server, url), key)
+
+    def ask(self, method: str, path: str, body: object = None) -> Document:
+        """The answer to one request.
+
+        Raises:
+            Unreachable: nothing answers.
+            RemoteError: the server refused.
+        """
+        return trio.run(self._ask, method, path, body)
+
+    def items(self, path: str, limit: int, **filters: str | None) -> list[Document]:
+        """The first `limit` items of a list."""
+        found: list[Document] = []
+        query = {name: value for name, value in filters.items() if value is not None}
+        while len(found) < limit:
+            asked = urlencode(query | {"limit": str(min(limit - len(found), 500))})
+            page = self.ask("GET", f"{path}?{asked}")
+            found += page["items"]
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
+        return found
+
+    async def _ask(self, method: str, path: str, body: object) -> Document:
+        headers = [(b"Accept", b"application/json"), (b"X-API-Key", self.api_key.encode())]
+        data = None
+        if body is not None:
+            headers.append((b"Content-Type", b"application/json"))
+            data = json.dumps(body).encode()
+        target = Target.parse(self.base + path)
+        try:
+            with trio.fail_after(TIMEOUT_SECONDS):
+                async with (
+                    HttpClient(max_connections=1) as client,
+                    client.call(target, headers, data, method=method.encode()) as reply,
+                ):
+                    answered = await reply.start(_LARGEST_REPLY_BYTES)
+        except trio.TooSlowError:
+            raise Unreachable(f"no answer from {self.base} within {TIMEOUT_SECONDS:g} s") from None
+        except Unreachable as error:
+            raise Unreachable(f"no server at {self.base}: {error.message}", remedy=remote.START_IT) from error
+        if reply.status == 204:
+            return {}
+        document = remote.parse(answered, self.base)
+        refused = remote.error_of(document)
+        if refused is not None and reply.status == 401:
+            raise NotAuthenticated(
+                f"{self.base} does not accept the admin key found here",
+                remedy="run this in the server's working directory, or set HIVEMIND_DATA_SECRETS_FOLDER",
+            )
+        if refused is not None:
+            refused.remedy = refused.remedy or _fields(document)
+            raise refused
+        return document
+
+
+def options(command: Command) -> Command:
+    """The options that every verb of an operator has."""
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print what the server says.")
+    url = click.option("--url", help="The server; by default where the settings make it listen.")
+    decorated: Command = url(as_json(command))
+    return decorated
+
+
+def show(rows: Sequence[Document], columns: Mapping[str, Callable[[Document], object]], nothing: str) -> None:
+    """A table, or what to say when there is nothing in it."""
+    if not rows:
+        click.echo(nothing)
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if (value := take(row)) is None else str(value) for take in columns.values()))
+    Console(width=None if Console().is_terminal else _PIPE_WIDTH, markup=False).print(table)
+
+
+def when(text: str | None) -> str:
+    """A moment as people read it, in UTC."""
+    return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S") if text else ""
+
+
+def safe(text: str) -> str:
+    """A text that models or others wrote, without what would command the terminal."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
+
+
+def first_line(text: str | None, width: int = 60) -> str:
+    """The beginning of a text."""
+    line = safe(text or "").strip().partition("\n")[0]
+    return line if len(line) <= width else f"{line[: width - 1]}…"
+
+
+def _fields(document: Document) -> str | None:
+    fields = document["error"].get("fields")
+    return "; ".join(f"{wrong['field']} {wrong['problem']}" for wrong in fields) if fields else None
