@@ -34,11 +34,6 @@ NOT_ONE = re2.compile(rb"\b(?:invalid|not an?|no valid|fake|wrong) [a-z]{0,12} ?
 COUNTED = ("2345678", "98765432")
 """What people type for a number that does not matter."""
 CARD_LENGTHS = range(12, 20)
-STATES = frozenset(
-    "AN AP AR AS BH BR CG CH DD DL DN GA GJ HP HR JH JK KA KL LA LD MH ML MN MP MZ NL OD OR PB PY RJ SK TN TR TS UA "
-    "UK UP WB".split()
-)
-"""Of India, as its number plates begin."""
 Check = Callable[[str], bool]
 
 
@@ -52,6 +47,12 @@ class Identifier:
     bare: bool
     groups: frozenset[tuple[int, ...]]
     words: tuple[bytes, ...]
+    prefixes: tuple[str, ...]
+    """How it may begin."""
+
+    def fits(self, value: str) -> bool:
+        """Whether `value` may be one of these by itself."""
+        return value.startswith(self.prefixes) and (self.check is None or self.check(value))
 
     def named(self, before: bytes) -> bool:
         """Whether the text before a value says that it is one of these."""
@@ -80,14 +81,14 @@ def _of_rows(rows: tuple[Identifier, ...], text: str, lengths: tuple[int, ...], 
     named = [identifier for identifier in rows if identifier.named(before)]
     if named and not NOT_ONE.search(before):
         for identifier in named:
-            if identifier.check is None or identifier.check(text):
+            if identifier.fits(text):
                 return identifier.rule
     # What is called one thing, and is not one, is no other thing either.
     strictly = any(identifier.check is not None for identifier in named)
     if strictly or len(set(text)) < 3 or OTHER_THINGS.search(before):
         return None
     for identifier in rows:
-        if identifier.written(lengths) and (identifier.check is None or identifier.check(text)):
+        if identifier.written(lengths) and identifier.fits(text):
             return identifier.rule
     return None
 
@@ -231,19 +232,9 @@ def kr_sum(value: str) -> bool:
     return dated and int(value[7:9]) < 97 and check == int(value[12])
 
 
-def kr_passport(value: str) -> bool:
-    """Korean passport: a letter for its kind."""
-    return value[0] in "MSRODG"
-
-
 def it_driver(value: str) -> bool:
     """Italian driving licence since 2013: consonants and digits."""
     return not set("AEIOQV") & set(value[2:9]) and value[2:9].isalnum() and value[9].isalpha()
-
-
-def in_plate(value: str) -> bool:
-    """Indian plate: a state."""
-    return value[:2] in STATES
 
 
 def medicare(value: str) -> bool:
@@ -314,6 +305,7 @@ def _table() -> dict[bytes, tuple[Identifier, ...]]:
             bare="bare" in row["when"],
             groups=frozenset(tuple(map(int, group.split("-"))) for group in groups),
             words=tuple(word.encode() for word in row["words"]),
+            prefixes=tuple(row.get("prefixes", ("",))),
         )
         for shape in row["shapes"]:
             rows[shape.encode()].append(identifier)

@@ -186,9 +186,7 @@ def is_phone(
     around = before + run[right : right + 8].lower()
     if any(word in around for word in PHONE_WORDS):
         return len(set(digits)) > 2
-    if (len(lengths) > 1 and lengths[-1] < 2) or lengths == (3, 2, 5):
-        return False
-    if lengths == (3, 3, 4) and digits[3] in "01":
+    if not _may_be_written_so(digits, lengths):
         return False
     if len(value) == 11 and digits[0] == "1" and len(lengths) == 1:
         return not OTHER_THINGS.search(before) and _in_plan(digits, "CN")
@@ -210,6 +208,13 @@ def _is_date(written: bytes, lengths: tuple[int, ...]) -> bool:
     ):
         return written[:2] in (b"19", b"20") or written[-4:-2] in (b"19", b"20") or b"/" in written
     return False
+
+
+def _may_be_written_so(digits: str, lengths: tuple[int, ...]) -> bool:
+    """Whether nothing in the groups speaks against a phone number."""
+    if lengths == (3, 3, 4) and digits[3] in "01":
+        return False
+    return lengths != (3, 2, 5) and (len(lengths) == 1 or lengths[-1] > 1)
 
 
 def _is_written_as_phone(written: bytes, digits: str, lengths: tuple[int, ...]) -> bool:

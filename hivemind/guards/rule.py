@@ -35,7 +35,7 @@ class Rule:
     context: bool = False
     """The pattern begins in what stands before the value (`password is`), not at the value itself."""
     reading: str = "any"
-    """Where a hit counts: `any` reading, the `text` as it came, or what was `decoded` from base64, hex or rot13."""
+    """Where a hit counts: in `any` reading, in the `text` as it came, in what was `decoded` (not only respelt)."""
     examples: tuple[str, ...] = field(default=(), repr=False)
     counterexamples: tuple[str, ...] = field(default=(), repr=False)
 
