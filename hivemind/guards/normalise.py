@@ -35,7 +35,7 @@ HINTS = {
     "percent": r"%[0-9A-Fa-f]{2}",
     "entity": r"&#?[A-Za-z0-9]{2,8}",
     "blob": r"[A-Za-z0-9+/_-]{16}",
-    "hex": r"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[ ,:]{0,1}){8}",
+    "hex": r"(?:(?:\\x|0x)?(?:[2-7][0-9A-Fa-f]|0[9AaDd])[ ,:]{0,1}){8}",
     "rot13": (
         r"(?i)\b(?:vtaber|vtabevat|cerivbhf|vafgehpgvba|flfgrz|cebzcg|sbetrg|qvfertneq|ehyrf|bireevqr|"
         r"erirny|wnvyoernx|erfgevpgvbaf|cnffjbeq|frperg)"
@@ -45,7 +45,9 @@ HINTS = {
 
 SHORTEST_BLOB = 16
 BLOBS = bytes(byte if (byte < 128 and chr(byte).isalnum()) or byte in b"+/_-" else 32 for byte in range(256))
-HEX = re2.compile(rb"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[ ,:]?){8,}")
+OF_TEXT = b"CDIJKLMNOPQRSTUVWXYZabcdef"
+"""What every fourth character of base64 is where ASCII is encoded; random bytes have it in two of five places."""
+HEX = re2.compile(rb"(?:(?:\\x|0x)?(?:[2-7][0-9A-Fa-f]|0[9AaDd])[ ,:]?){8,}")
 SPACED = re2.compile(rb"(?i)(?:^|[^a-z])((?:[a-z0-9][ ._*-]{1,3}){5,}[a-z0-9])(?:[^a-z]|$)")
 LEET = str.maketrans("0134578@$!|", "oieastbasil")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -278,6 +280,9 @@ def _dumps(data: bytes) -> Iterator[tuple[bytes, str]]:
 
 
 def _base64(blob: bytes) -> str | None:
+    leading = blob[::4]
+    if len(leading.translate(None, OF_TEXT)) * 5 > len(leading) * 2:
+        return None
     if len(blob) % 4 == 1:
         blob = blob[:-1]
     try:

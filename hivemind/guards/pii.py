@@ -7,6 +7,7 @@ span that a rule measured, and returns the parts that count, each with its type.
 import ipaddress
 from collections.abc import Callable, Mapping
 from functools import cache
+from socket import AF_INET, inet_pton
 from typing import Any
 
 import re2
@@ -53,6 +54,12 @@ def ip_address(data: bytes, start: int, end: int) -> list[Part]:
         return []
     if b":" in value and data[end : end + 1] == b"." and data[end + 1 : end + 2].isdigit():
         return []
+    if _is_quad(value):
+        try:
+            inet_pton(AF_INET, value.decode())
+        except OSError:
+            return []
+        return [(start, end, "IP_ADDRESS")]
     while value:
         try:
             ipaddress.ip_interface(value.decode())

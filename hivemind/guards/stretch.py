@@ -7,7 +7,7 @@ stretch equals the guarded whole. Works on UTF-8 bytes; characters of three byte
 stand outside words.
 """
 
-LONGEST = 4096
+LONGEST = 2048
 """A longer stretch is cut here, so that a text without spaces is neither held for ever nor slow."""
 
 
