@@ -46,7 +46,7 @@ HINTS = {
 SHORTEST_BLOB = 16
 BLOBS = bytes(byte if (byte < 128 and chr(byte).isalnum()) or byte in b"+/_-" else 32 for byte in range(256))
 OF_TEXT = b"CDIJKLMNOPQRSTUVWXYZabcdef"
-"""What every fourth character of base64 is where ASCII is encoded; random bytes have it in two of five places."""
+"""What each fourth character of base64 is where ASCII is encoded; in random bytes it is so in two of five."""
 HEX = re2.compile(rb"(?:(?:\\x|0x)?(?:[2-7][0-9A-Fa-f]|0[9AaDd])[ ,:]?){8,}")
 SPACED = re2.compile(rb"(?i)(?:^|[^a-z])((?:[a-z0-9][ ._*-]{1,3}){5,}[a-z0-9])(?:[^a-z]|$)")
 LEET = str.maketrans("0134578@$!|", "oieastbasil")

@@ -35,7 +35,7 @@ class Rule:
     context: bool = False
     """The pattern begins in what stands before the value (`password is`), not at the value itself."""
     reading: str = "any"
-    """Where a hit counts: in `any` reading, in the `text` as it came, in what was `decoded` (not only respelt)."""
+    """Where a hit counts: in `any` reading, in the `text` as it came, in what was `decoded`."""
     examples: tuple[str, ...] = field(default=(), repr=False)
     counterexamples: tuple[str, ...] = field(default=(), repr=False)
 
