@@ -165,13 +165,14 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         guards = await trio.to_thread.run_sync(Guards.load, folder / "guards")
         health = Health(database, calls, folder)
         profiles = Profiles(database)
+        toolbox = Toolbox({}, Catalogue())
         resources = Resources(
             database,
             guards,
             calls,
             Prices(settings.budgets.prices),
             profiles,
-            Toolbox({}, Catalogue()),
+            toolbox,
             settings.budgets.lease_seconds,
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
@@ -190,6 +191,10 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             health,
             database,
             guards,
+            profiles,
+            toolbox,
+            limiter,
+            refusals,
             admin_api_key=keys.admin_api_key,
             max_body_bytes=settings.server.max_body_bytes,
         )

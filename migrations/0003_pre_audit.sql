@@ -150,6 +150,7 @@ begin
     update conversations c set erased_at = now() where c.id = p_conversation;
     delete from messages m where m.conversation_id = p_conversation;
     get diagnostics messages = row_count;
+    delete from turn_given g where g.conversation_id = p_conversation;
     update turns t set idempotency_scope = null, idempotency_key = null, error_message = null
     where t.agent_id = p_conversation;
     loop

@@ -183,7 +183,8 @@ class Agent(Actor):
         finally:
             self._working = False
         if self._epoch is None:
-            # Nothing of this agent is in the database: it is forgotten after what is in its mailbox.
+            # Nothing of this agent is in the database, or nothing more will be: it is forgotten after what is
+            # in its mailbox.
             self.stop()
 
     async def _recover(self) -> None:
@@ -222,6 +223,9 @@ class Agent(Actor):
                 self._not_admitted(opened, events, message)
                 return
             await self._answer(opened, events, scope)
+            if message.given is not None and events.ended:
+                # The client keeps the conversation: nobody comes back to this one.
+                self._epoch = None
         except DatabaseUnavailable as error:
             # It may have been admitted all the same: find out before anything else is done.
             self._epoch = None

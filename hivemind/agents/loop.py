@@ -8,6 +8,7 @@ happened, ends the work for now: nothing is held while a turn waits.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import trio
@@ -25,6 +26,7 @@ from hivemind.agents.events import (
     Waiting,
 )
 from hivemind.agents.gate import summary
+from hivemind.agents.given import WITHHELD
 from hivemind.agents.journal import TurnState
 from hivemind.agents.steps import Effect, Step
 from hivemind.agents.tools import arguments
@@ -40,14 +42,14 @@ from hivemind.errors import (
     ProviderError,
     Refused,
 )
-from hivemind.providers import TextDelta, ToolCall
+from hivemind.guards.document import passed_json
+from hivemind.providers import Stop, TextDelta, ToolCall
 from hivemind.providers import Usage as ProviderUsage
 
 log = logging.getLogger("hivemind.agents")
 
 _RETRY_SECONDS = 0.5
 _CALLS_AT_ONCE = 8
-_WITHHELD = "[The result was withheld: it looks like an attempt to change your instructions.]"
 _PARAGRAPH = "\n\n"
 
 
@@ -107,6 +109,7 @@ async def end(
             detail,
             call=len(turn.steps) + 1,
             incomplete=turn.incomplete,
+            calls=turn.calls if state == "answered" else (),
         )
 
     done = await _written(commit, turn)
@@ -119,7 +122,8 @@ async def end(
     if error is not None:
         events.append(Failed(error))
     else:
-        events.append(Reply(turn.id, turn.agent_id, reply, turn.total(), turn.incomplete))
+        stop = "length" if turn.incomplete else turn.stop
+        events.append(Reply(turn.id, turn.agent_id, reply, turn.total(), turn.incomplete, turn.calls, stop))
     return done
 
 
@@ -150,6 +154,10 @@ async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
         wanted = await _ask(resources, turn, events)
         if not wanted:
             return False
+        if turn.given is not None and (theirs := [c for c in wanted if turn.given.offers(c.name)]):
+            # Calls of ours beside them are not made: who asks again has no way to bring their results along.
+            turn.calls = await _handed_over(resources, theirs)
+            return False
         made = [effect.call for step in turn.steps for effect in step.effects]
         if bounds.repeats(made, wanted):
             turn.incomplete = "same_call"
@@ -176,11 +184,30 @@ async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolC
                     turn.usage = event
                 elif isinstance(event, ToolCall):
                     wanted.append(event)
+                elif isinstance(event, Stop):
+                    turn.stop = event.reason
     _release(turn, events, await gate.passed(seconds, 0, window.finish))
     turn.findings += window.findings
     if wanted and not turn.request.tools:
         raise ProviderError(f"The model called {wanted[0].name}, which it was not offered")
     return wanted
+
+
+async def _handed_over(resources: Resources, calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    """Calls that the client makes, as it may read them."""
+
+    def check(piece: str) -> str:
+        return resources.guards.check_output(piece).text
+
+    seconds = resources.guard_seconds
+    return tuple(
+        [
+            replace(
+                c, arguments=await gate.passed(seconds, len(c.arguments), passed_json, c.arguments, check)
+            )
+            for c in calls
+        ]
+    )
 
 
 def _release(turn: Turn, events: EventLog, text: str) -> None:
@@ -340,7 +367,7 @@ async def _guarded(
         "findings": summary(verdict.findings),
     }
     if verdict.refused:
-        return _WITHHELD, {**detail, "withheld": True}
+        return WITHHELD, {**detail, "withheld": True}
     return verdict.text, detail
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -39,6 +40,9 @@ class Profile:
     on_approval_deadline: Literal["approve", "deny"]
     tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     documents_only: bool = False
+    on_client_instructions: Literal["append", "refuse"] = "append"
+    created_at: datetime | None = None
+    archived_at: datetime | None = None
 
     @property
     def public(self) -> bool:
@@ -64,13 +68,22 @@ class Profiles:
         """The profile with this slug.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none, or it is archived.
         """
         await self._freshen()
         try:
             return self._by_slug[slug]
         except KeyError:
             raise NotFound(f"There is no agent named {slug!r}") from None
+
+    async def all(self) -> tuple[Profile, ...]:
+        """Those that take messages, by their slugs."""
+        await self._freshen()
+        return tuple(self._by_slug[slug] for slug in sorted(self._by_slug))
+
+    def forget(self) -> None:
+        """Read them anew when they are asked for: one was edited here."""
+        self._read_at = float("-inf")
 
     async def by_id(self, profile_id: UUID) -> Profile:
         """The profile with this id.
@@ -92,7 +105,7 @@ class Profiles:
                 return
             rows = await self._database.fetch_all(_QUERIES["profiles"], repeatable=True)
             profiles = [_profile(row) for row in rows]
-            self._by_slug = {profile.slug: profile for profile in profiles}
+            self._by_slug = {profile.slug: profile for profile in profiles if profile.archived_at is None}
             self._by_id = {profile.id: profile for profile in profiles}
             self._read_at = trio.current_time()
 

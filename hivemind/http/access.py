@@ -23,6 +23,18 @@ class Access:
     def __init__(self, admin_api_key: str) -> None:
         self._expected = admin_api_key.encode()
 
+    def check(self, given: str | None) -> None:
+        """Refuse a key that opens nothing.
+
+        Raises:
+            NotAuthenticated: there is no key, or it is not valid.
+        """
+        if not hmac.compare_digest((given or "").encode(), self._expected):
+            raise NotAuthenticated(
+                "This API key is not valid" if given else "This needs an API key",
+                remedy="send the header X-API-Key with the key from secrets/admin_api_key",
+            )
+
     def requires(self, role: Role) -> Callable[[Handler[P]], Handler[P]]:
         """A decorator: the handler runs only for callers who have this role.
 
@@ -34,12 +46,7 @@ class Access:
         def guard(handler: Handler[P]) -> Handler[P]:
             @wraps(handler)
             async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
-                given = request.headers.get("X-API-Key", "").encode()
-                if not hmac.compare_digest(given, self._expected):
-                    raise NotAuthenticated(
-                        "This needs an API key" if not given else "This API key is not valid",
-                        remedy="send the header X-API-Key with the key from secrets/admin_api_key",
-                    )
+                self.check(request.headers.get("X-API-Key"))
                 return await handler(*args, **kwargs)
 
             return guarded

@@ -4,6 +4,7 @@ from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
 from hivemind.agents import Profiles
+from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import (
@@ -21,7 +22,10 @@ from hivemind.http import (
 )
 from hivemind.http.access import Access
 from hivemind.http.chat import Chat
-from hivemind.http.lane import Lane
+from hivemind.http.lane import Lane, Route
+from hivemind.http.limits import Limiter
+from hivemind.http.openai import COMPLETIONS, MODELS, OpenAI
+from hivemind.http.refusals import Refusals
 from hivemind.persistence import Database
 
 
@@ -31,6 +35,10 @@ def lane(
     health: Health,
     database: Database,
     checks: Guards,
+    profiles: Profiles,
+    toolbox: Toolbox,
+    limiter: Limiter,
+    refusals: Refusals,
     *,
     admin_api_key: str,
     max_body_bytes: int,
@@ -46,8 +54,14 @@ def lane(
     app.register_blueprint(costs.routes(database, access))
     app.register_blueprint(guards.routes(checks, access))
     app.register_blueprint(knowledge.routes(database, access))
-    profiles = Profiles(database)
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
-    return Lane(chat.routes(), app, max_body_bytes=max_body_bytes)
+    dialect = OpenAI(system, profiles, limiter, refusals, access)
+    busy = (
+        *chat.routes(),
+        Route("POST", COMPLETIONS, dialect.complete),
+        Route("GET", MODELS, dialect.models),
+        Route("GET", f"{MODELS}/{{model}}", dialect.model),
+    )
+    return Lane(busy, app, max_body_bytes=max_body_bytes)
