@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Self
 from uuid import UUID
 
 COUNTS = (100, 1_000, 5_000)
@@ -260,7 +261,7 @@ def _gathered(one, count: int) -> dict[str, float]:
 class _Measured:
     """Wall and processor seconds of a block, and the peak of the resident set in it, in KB."""
 
-    def __enter__(self) -> "_Measured":
+    def __enter__(self) -> Self:
         self._over = threading.Event()
         self._before = self._peak = _resident_kb()
         self._watch = threading.Thread(target=self._look, daemon=True)

@@ -5,6 +5,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from ipaddress import ip_network
 from uuid import UUID
 
 import trio
@@ -14,12 +15,13 @@ from hivemind import keyfiles
 from hivemind.actors import ActorSystem, ChildSpec, Exit, Policies, RowSupervisor, Supervisor
 from hivemind.agents import Agent, Profiles, Resources, give_up
 from hivemind.agents.dispatcher import Dispatcher
+from hivemind.agents.tools import delegate, fetch, knowledge, task
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.audit import HEADS_FILE, HeadKey, Sealer
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
-from hivemind.errors import HivemindError
+from hivemind.errors import ConfigError, HivemindError
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import routes
@@ -29,14 +31,18 @@ from hivemind.http.edge import Drain, Edge
 from hivemind.http.limits import Limiter
 from hivemind.http.recount import recount
 from hivemind.http.refusals import Refusals, RefusalWriter
+from hivemind.http.supervision import Tuning
 from hivemind.http.tokens import Tokens
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
+from hivemind.plane.puller import Puller
 from hivemind.providers import Calls, LocalModel, choose, connect, local_installed, ping_at_start
+from hivemind.schedules import tool as create_schedule
 from hivemind.schedules.ticker import Ticker
 from hivemind.schedules.ticking import sweep
 from hivemind.settings import Settings
-from hivemind.settings_load import Loaded
+from hivemind.settings_load import Loaded, load
+from hivemind.targets import Targets
 from hivemind.watchdog import Watchdog
 
 Report = Callable[[str], None]
@@ -45,6 +51,8 @@ KINDS = (
     "children",
     "directives",
     "edge",
+    "mcp",
+    "plane",
     "refusals",
     "rows",
     "sealer",
@@ -64,6 +72,9 @@ AGENT_POLICY = {
 }
 CHILD_POLICY = {"backoff_initial_seconds": 0.5, "backoff_jitter": 0.0, "shutdown_seconds": 30.0}
 WORKER_POLICY = {"backoff_initial_seconds": 1.0}
+# A server of somebody else's is tried for as long as ours runs: it takes nothing with it.
+MCP_POLICY = {"backoff_initial_seconds": 1.0, "backoff_max_seconds": 60.0, "shutdown_seconds": 10.0}
+MCP_SUPERVISOR_POLICY = {"max_restarts": 1_000_000, "within_seconds": 1.0}
 # A child process that will not come back must not take the server with it: health says what is missing.
 ROOT_POLICY = {"max_restarts": 20, "within_seconds": 60.0}
 
@@ -108,18 +119,36 @@ async def _serve(loaded: Loaded, report: Report, stop: Stop) -> None:
         gc.freeze()
         gc.set_threshold(50_000, 50, 1_000)
         report(server.banner())
-        await stop.asked.wait()
-        report("Stopping: turns in flight may finish; once more Ctrl-C ends them")
-        with stop.draining:
-            await server.drain()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_reload_at_hangup, server, report)
+            await stop.asked.wait()
+            report("Stopping: turns in flight may finish; once more Ctrl-C ends them")
+            with stop.draining:
+                await server.drain()
+            nursery.cancel_scope.cancel()
+
+
+async def _reload_at_hangup(server: "Server", report: Report) -> None:
+    """SIGHUP reads the settings again; of these, supervision takes effect at once."""
+    with trio.open_signal_receiver(signal.SIGHUP) as hangups:
+        async for _ in hangups:
+            try:
+                server.tuning.settings_changed(_supervision(load().settings))
+            except ConfigError as error:
+                report(f"The settings were not taken: {error.message}. Next: {error.remedy or 'mend them'}")
+            else:
+                report("Supervision policy read again; other settings take effect at the next start")
 
 
 class Server:
     """A server that runs: where it is, and how it is drained."""
 
-    def __init__(self, settings: Settings, system: ActorSystem, where: str, parts: dict[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, system: ActorSystem, tuning: Tuning, where: str, parts: dict[str, str]
+    ) -> None:
         self.settings = settings
         self.system = system
+        self.tuning = tuning
         self.url = where
         self._parts = parts
 
@@ -143,7 +172,7 @@ class Server:
 @asynccontextmanager
 async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
     """Start every part in order; leaving the context stops them in reverse."""
-    policies = Policies.from_mapping({"/": ROOT_POLICY, **settings.supervision}, kinds=KINDS)
+    policies = Policies.from_mapping(_supervision(settings), kinds=KINDS)
     folder = settings.data.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     keys = keyfiles.ensure(settings.data.secrets_folder)
@@ -165,7 +194,8 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         guards = await trio.to_thread.run_sync(Guards.load, folder / "guards")
         health = Health(database, calls, folder)
         profiles = Profiles(database)
-        toolbox = Toolbox({}, Catalogue())
+        system = ActorSystem(policies=policies)
+        toolbox = await _tools(settings, stack, children, system, database, profiles, guards)
         resources = Resources(
             database,
             guards,
@@ -177,7 +207,6 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
         )
-        system = ActorSystem(policies=policies)
         await stack.enter_async_context(system)
         limiter = Limiter(settings.limits)
         await recount(database, limiter)
@@ -185,6 +214,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         tokens = Tokens(keys.signing_keys, settings.limits.conversation_token_seconds)
         refusals = Refusals()
         chat = Chat(system, profiles, limiter, callers, tokens, refusals)
+        tuning = Tuning(system, _supervision(settings), KINDS)
         lane = routes.lane(
             chat,
             system,
@@ -194,7 +224,9 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             profiles,
             toolbox,
             limiter,
+            tuning,
             refusals,
+            settings.plane.webhook_secret,
             admin_api_key=keys.admin_api_key,
             max_body_bytes=settings.server.max_body_bytes,
         )
@@ -209,7 +241,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                         ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
                         ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
-                        *_work(settings, database, profiles),
+                        *_work(settings, database, profiles, client),
                     ),
                 ),
             ),
@@ -219,7 +251,50 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         if keys.made:
             report(f"Made the keys of this installation in {settings.data.secrets_folder.resolve()}")
         parts["admin key"] = str(settings.data.secrets_folder.resolve() / keyfiles.ADMIN_API_KEY)
-        yield Server(settings, system, f"http://{bound.host}:{bound.port}", parts)
+        yield Server(settings, system, tuning, f"http://{bound.host}:{bound.port}", parts)
+
+
+def _supervision(settings: Settings) -> dict[str, dict[str, object]]:
+    return {"/": dict(ROOT_POLICY), **settings.supervision}
+
+
+async def _tools(
+    settings: Settings,
+    stack: AsyncExitStack,
+    children: list[ChildSpec],
+    system: ActorSystem,
+    database: Database,
+    profiles: Profiles,
+    guards: Guards,
+) -> Toolbox:
+    """What agents may call: our own tools, and those of MCP servers as they connect."""
+    targets = Targets(tuple(map(ip_network, settings.outbound.allowed_networks)))
+    client = await stack.enter_async_context(HttpClient(targets=targets))
+    catalogue = Catalogue()
+    if settings.mcp.servers:
+        from hivemind.agents.tools.mcp import Connection, Link  # noqa: PLC0415 the SDK costs 20 MB
+
+        anywhere = await stack.enter_async_context(HttpClient())
+        connections = tuple(
+            ChildSpec(
+                name,
+                Connection,
+                (Link(name), server, catalogue, guards, anywhere if server.allow_private else client),
+                policy=MCP_POLICY,
+            )
+            for name, server in settings.mcp.servers.items()
+        )
+        children.append(ChildSpec("mcp", Supervisor, (connections,), policy=MCP_SUPERVISOR_POLICY))
+    return Toolbox(
+        {
+            fetch.NAME: fetch.builtin(client),
+            knowledge.NAME: knowledge.builtin(database),
+            delegate.NAME: delegate.builtin(system, database, profiles),
+            task.NAME: task.builtin(database, profiles),
+            create_schedule.NAME: create_schedule.builtin(database, profiles),
+        },
+        catalogue,
+    )
 
 
 def _sealer(settings: Settings, database: Database, keys: keyfiles.Keys) -> tuple[object, ...]:
@@ -275,12 +350,15 @@ async def _provider(
     return calls
 
 
-def _work(settings: Settings, database: Database, profiles: Profiles) -> Iterator[ChildSpec]:
+def _work(
+    settings: Settings, database: Database, profiles: Profiles, client: HttpClient
+) -> Iterator[ChildSpec]:
     """What works without a person who waits."""
     arguments = (database, profiles, settings.directives, uuid7())
     yield ChildSpec("directives", Dispatcher, arguments, policy=WORKER_POLICY)
     if settings.schedules.enabled:
         yield ChildSpec("schedules", Ticker, (partial(sweep, database),), policy=WORKER_POLICY)
+    yield ChildSpec("plane", Puller, (database, client, settings.plane), policy=WORKER_POLICY)
 
 
 def _agents(resources: Resources) -> dict[str, object]:

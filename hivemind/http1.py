@@ -135,6 +135,11 @@ class Reply:
         self.drain = connection.drain
         self._headers = head.headers
 
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """All headers, their names in lower case."""
+        return list(self._headers)
+
     def header(self, name: bytes) -> str | None:
         """The first value of a header, named in lower case."""
         return next((value.decode("latin-1") for key, value in self._headers if key == name), None)

@@ -6,9 +6,9 @@ came from is found by `load` and shown by `hivemind config explain`.
 
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 ProviderName = Literal["anthropic", "openai", "openai-compat", "ollama", "local", "scripted"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -162,6 +162,58 @@ class AuditSettings(Section):
     head_seconds: Positive = Field(3600, description="how often the end of the chain is signed, at the least")
 
 
+def _variable(name: str) -> str:
+    if name.upper().startswith("HIVEMIND"):
+        raise ValueError("settings of Hivemind are not passed on")
+    return name
+
+
+ServerName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")]
+Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"), AfterValidator(_variable)]
+
+
+class OutboundSettings(Section):
+    """Where agents may reach on the network."""
+
+    allowed_networks: tuple[Network, ...] = Field(
+        (), description="private networks (CIDR) that agents may fetch from all the same"
+    )
+
+
+class McpServerSettings(Section):
+    """One MCP server: a command that is run, or a URL that is called."""
+
+    command: str | None = Field(None, min_length=1, description="program to run, found by PATH")
+    args: tuple[str, ...] = Field((), description="its arguments")
+    env: dict[Variable, SecretStr] = Field({}, description="its environment, besides HOME, PATH and the like")
+    pass_env: tuple[Variable, ...] = Field(
+        (), description="variables of our environment that it gets as well"
+    )
+    url: BaseUrl | None = Field(None, description="address of a server that speaks streamable HTTP")
+    headers: dict[str, SecretStr] = Field({}, description="headers that each request carries")
+    allow_private: bool = Field(False, description="whether the URL may lead into a private network")
+    call_timeout_seconds: Positive = Field(30, description="time for one call of a tool")
+    max_result_chars: int = Field(20_000, gt=0, description="how much of a result the model gets")
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("has either a command or a url")
+        if self.url is None and (self.headers or self.allow_private):
+            raise ValueError("headers and allow_private are for servers with a url")
+        if self.command is None and (self.args or self.env or self.pass_env):
+            raise ValueError("args, env and pass_env are for servers with a command")
+        return self
+
+
+class McpSettings(Section):
+    """Model Context Protocol servers whose tools agents may be offered."""
+
+    servers: dict[ServerName, McpServerSettings] = Field(
+        {}, description="by name, each with `command` and `args`, or with `url` and `headers`"
+    )
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -184,6 +236,8 @@ class Settings(Section):
     schedules: ScheduleSettings = ScheduleSettings()
     plane: PlaneSettings = PlaneSettings()
     audit: AuditSettings = AuditSettings()
+    outbound: OutboundSettings = OutboundSettings()
+    mcp: McpSettings = McpSettings()
     log: LogSettings = LogSettings()
     supervision: dict[str, dict[str, object]] = Field(
         {}, description="supervision policy by kind of actor or by address pattern"

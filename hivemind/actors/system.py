@@ -25,7 +25,7 @@ from hivemind.actors.address import Address
 from hivemind.actors.cell import Cell
 from hivemind.actors.dispatch import Dispatcher
 from hivemind.actors.mailbox import CLOSED, UNBOUNDED, Mailbox
-from hivemind.actors.policy import ChildSpec, Policies
+from hivemind.actors.policy import ChildSpec, Policies, Sourced
 from hivemind.actors.ref import ActorRef
 from hivemind.actors.rows import RowSupervisor
 from hivemind.actors.signals import KILLED, Escalated, Exit, Watches
@@ -290,6 +290,11 @@ class ActorSystem:
         for cell in list(self.cells.values()):
             if isinstance(cell.actor, RowSupervisor):
                 cell.actor.policy_changed()
+
+    def explain(self, address: str) -> dict[str, Sourced]:
+        """Each value of the policy that an actor is under, with its source."""
+        cell = self._present(address)
+        return self.policies.explain(cell.cls.kind, address, cell.asked)
 
     # -- watching
 

@@ -107,7 +107,8 @@ class Filter:
 class Outcome:
     """How the turn of an attempt stands in the database: the word that counts.
 
-    `acted` says that it called tools: another attempt might do again what they did.
+    `acted` says that it called tools: another attempt might do again what they did. `incomplete` names the
+    bound that cut the answer short.
     """
 
     state: Literal["admitted", "answered", "failed", "interrupted"]
@@ -115,6 +116,7 @@ class Outcome:
     code: str | None
     message: str | None
     acted: bool
+    incomplete: str | None
 
 
 async def create(database: Database | Transaction, wanted: Wanted) -> Directive:
@@ -264,7 +266,14 @@ class Holding:
         """How the turn of its attempt stands; None: it was not admitted."""
         row = await self._database.fetch_one(_QUERIES["outcome"], (held.key,), repeatable=True)
         return (
-            Outcome(row["state"], row["text"], row["error_code"], row["error_message"], row["acted"])
+            Outcome(
+                row["state"],
+                row["text"],
+                row["error_code"],
+                row["error_message"],
+                row["acted"],
+                row["incomplete"],
+            )
             if row is not None
             else None
         )
@@ -277,7 +286,7 @@ class Holding:
         failure: tuple[str, str] | None = None,
         tick: str | None = None,
     ) -> bool:
-        """Write how it ended: with a result or a failure. Whether it was still held.
+        """Write how it ended; with a failure it failed, whatever result there is. Whether it was still held.
 
         `tick` is the outcome of its schedule's tick, where that has become another.
         """

@@ -74,7 +74,7 @@ where owner = %(owner)s and (%(id)s::uuid is null or id = %(id)s)
 
 -- name: outcome
 -- How the turn of an attempt stands, and whether it called tools. No row: it was not admitted.
-select t.state, t.error_code, t.error_message, m.text,
+select t.state, t.incomplete, t.error_code, t.error_message, m.text,
        exists (select from effects e where e.turn_id = t.id and e.started_at is not null) as acted
 from turns t left join messages m on m.turn_id = t.id and m.role = 'assistant'
 where t.idempotency_scope = 'directive' and t.idempotency_key = %s

@@ -180,7 +180,7 @@ class Dispatcher(Actor):
             error = raised
         else:
             if isinstance(last, Reply):
-                await self._holding.end(held, result=last.text)
+                await self._answered(held, last.text, last.incomplete)
                 return
             error = last.error
         await self._failed_attempt(held, error, await self._holding.outcome(held))
@@ -188,7 +188,7 @@ class Dispatcher(Actor):
     async def _failed_attempt(self, held: Directive, error: HivemindError, outcome: Outcome | None) -> None:
         """What becomes of it, by what is in the database rather than by what was heard."""
         if outcome is not None and outcome.state == "answered":
-            await self._holding.end(held, result=outcome.text)
+            await self._answered(held, outcome.text, outcome.incomplete)
         elif outcome is not None and outcome.state != "admitted":
             failure = (outcome.code or error.code, outcome.message or error.message)
             if outcome.acted:
@@ -201,6 +201,11 @@ class Dispatcher(Actor):
         else:
             tick = "refused_budget" if error.code in _BUDGET_CODES else "refused"
             await self._again_or_end(held, (error.code, error.message), tick)
+
+    async def _answered(self, held: Directive, text: str | None, incomplete: str | None) -> None:
+        """An answer that a bound cut short is kept, and is no success."""
+        failure = ("incomplete", f"The agent came to its limit ({incomplete})") if incomplete else None
+        await self._holding.end(held, result=text, failure=failure)
 
     async def _again_or_end(self, held: Directive, failure: tuple[str, str], tick: str | None) -> None:
         seconds = held.retry.again_after(held.attempts, failure[0])

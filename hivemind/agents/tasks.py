@@ -82,11 +82,21 @@ class Filter:
 
 
 async def create(
-    database: Database, title: str, text: str, profile_id: UUID | None, *, agent_id: UUID | None = None
+    database: Database,
+    title: str,
+    text: str,
+    profile_id: UUID | None,
+    *,
+    agent_id: UUID | None = None,
+    task_id: UUID | None = None,
 ) -> Task:
-    """Make a task; `agent_id` is the agent that wants it, if it was not a person."""
+    """Make a task; `agent_id` is the agent that wants it, if it was not a person.
+
+    The same `task_id` again is the same task.
+    """
+    task_id = task_id or uuid7()
     values = {
-        "id": uuid7(),
+        "id": task_id,
         "title": title,
         "text": text,
         "profile_id": profile_id,
@@ -94,8 +104,7 @@ async def create(
         "agent_id": agent_id,
     }
     row = await database.fetch_one(_QUERIES["create"], values)
-    assert row is not None
-    return _task(row)
+    return _task(row) if row is not None else await task(database, task_id)
 
 
 async def task(database: Database, task_id: UUID) -> Task:

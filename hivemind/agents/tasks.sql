@@ -3,7 +3,7 @@
 -- name: create
 with made as (
     insert into tasks (id, title, text, profile_id)
-    values (%(id)s, %(title)s, %(text)s, %(profile_id)s) returning *
+    values (%(id)s, %(title)s, %(text)s, %(profile_id)s) on conflict (id) do nothing returning *
 ), audited as (
     insert into audit_log (action, profile_id, agent_id, detail)
     select %(by)s || ':task:created', profile_id, %(agent_id)s, jsonb_build_object('task', id) from made

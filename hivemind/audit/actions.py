@@ -18,6 +18,11 @@ class Action(StrEnum):
     APPROVAL_APPROVED = "operator:approval:approved"
     APPROVAL_DENIED = "operator:approval:denied"
     REQUEST_REFUSED = "edge:request:refused"
+    ACTOR_RESTARTED = "operator:actor:restarted"
+    ACTOR_STOPPED = "operator:actor:stopped"
+    ACTOR_SUSPENDED = "operator:actor:suspended"
+    ACTOR_RESUMED = "operator:actor:resumed"
+    SUPERVISION_CHANGED = "admin:supervision:changed"
     AGENT_GIVEN_UP = "supervision:agent:given-up"
     RESERVATION_RELEASED = "budget:reservation:released"
     CAP_SOFT_REACHED = "budget:cap:soft-reached"
@@ -55,7 +60,6 @@ class Action(StrEnum):
     TICK_REFUSED_BUDGET = "schedule:tick:refused-budget"
     TICK_REFUSED = "schedule:tick:refused"
     PLANE_PULLED = "plane:project:pulled"
-    PLANE_DELIVERY_REFUSED = "plane:delivery:refused"
     SERVER_STOPPED = "system:server:stopped"
 
     @property

@@ -15,32 +15,58 @@ from rich.tree import Tree
 
 from hivemind import keyfiles
 from hivemind.cli import remote
+from hivemind.cli.operator import Operator
 from hivemind.errors import NotAuthenticated, Unreachable
 from hivemind.outbound import HttpClient
 from hivemind.settings_load import load
 
 Node = Mapping[str, object]
+FORMS = ("text", "json", "dot")
+DEEDS = ("restart", "stop", "suspend", "resume")
 
-_STATE_STYLES = {"running": "green", "idle": "green", "failed": "bold red", "killed": "red", "stopped": "dim"}
+_STATE_STYLES = {"up": "green", "idle": "green", "failed": "bold red", "killed": "red", "stopped": "dim"}
 _OTHER_STATE_STYLE = "yellow"
 
 
 @click.command()
 @click.option("--url", help="The server; by default where the settings make it listen.")
 @click.option("--once", is_flag=True, help="Print the tree once and leave.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json", "dot"]), default="text", show_default=True
+)
 @click.option("--every", "every_seconds", type=click.FloatRange(min=0.1), default=1.0, show_default=True)
+@click.option(
+    "--do",
+    "deed",
+    type=click.Choice(["restart", "stop", "suspend", "resume"]),
+    help="Act on the actor at ADDRESS.",
+)
+@click.option("--reason", default="", help="Why; it goes into the audit log.")
 @click.argument("address", required=False)
-def actors(url: str | None, once: bool, form: str, every_seconds: float, address: str | None) -> None:
+def actors(
+    url: str | None,
+    once: bool,
+    form: str,
+    every_seconds: float,
+    deed: str | None,
+    reason: str,
+    address: str | None,
+) -> None:
     """Show the live tree of actors, or the part of it below ADDRESS. Ctrl-C leaves.
 
-    With --format json every look is one line.
+    With --format json every look is one line; --format dot is for Graphviz.
     """
     settings = load().settings
     key = keyfiles.read_admin_api_key(settings.data.secrets_folder)
     base = remote.base_url(settings.server, url)
     path = f"/api/v1/actors/{address.strip('/')}" if address else "/api/v1/actors"
-    once = once or (form == "text" and not Console().is_terminal)
+    if deed is not None:
+        if not address:
+            raise click.UsageError("--do needs the ADDRESS of an actor")
+        told = Operator(base, key).ask("POST", f"{path}/{deed}", {"reason": reason})
+        click.echo(f"{told['address']} is {told['state']}")
+        return
+    once = once or form == "dot" or (form == "text" and not Console().is_terminal)
     with suppress(KeyboardInterrupt):
         trio.run(_show, Source(base, path, key), None if once else every_seconds, form)
 
@@ -69,6 +95,9 @@ class Source:
 
 async def _show(source: Source, every_seconds: float | None, form: str) -> None:
     async with HttpClient(max_connections=1) as client:
+        if form == "dot":
+            click.echo(dot(await source.look(client)), nl=False)
+            return
         if form == "json":
             while True:
                 click.echo(json.dumps(await source.look(client)))
@@ -89,6 +118,27 @@ async def _show(source: Source, every_seconds: float | None, form: str) -> None:
                 except Unreachable as error:
                     lost = Text(f"{error.message}; looking again", style="bold red")
                     live.update(Group(lost, draw(node)), refresh=True)
+
+
+def dot(node: Node) -> str:
+    """The tree in Graphviz's language."""
+    lines = [
+        "digraph hivemind {",
+        "  rankdir=LR;",
+        '  node [shape=box, style=rounded, fontname="sans-serif"];',
+    ]
+    _dot(lines, node)
+    return "\n".join([*lines, "}", ""])
+
+
+def _dot(lines: list[str], node: Node) -> None:
+    address, state = str(node.get("address")), str(node.get("state"))
+    colour = {"up": "darkgreen", "idle": "darkgreen", "failed": "red"}.get(state, "orange")
+    label = f"{address.rpartition('/')[2] or '/'}\\n{state}"
+    lines.append(f'  "{address}" [label="{label}", color={colour}];')
+    for child in cast("Sequence[Node]", node.get("children") or ()):
+        lines.append(f'  "{address}" -> "{child.get("address")}";')
+        _dot(lines, child)
 
 
 def draw(node: Node) -> RenderableType:

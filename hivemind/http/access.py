@@ -23,15 +23,12 @@ class Access:
     def __init__(self, admin_api_key: str) -> None:
         self._expected = admin_api_key.encode()
 
-    def check(self, given: str | None) -> None:
-        """Refuse a key that opens nothing.
-
-        Raises:
-            NotAuthenticated: there is no key, or it is not valid.
-        """
-        if not hmac.compare_digest((given or "").encode(), self._expected):
+    def check(self, role: Role, key: str | None) -> None:
+        """Raise `NotAuthenticated` unless the key is valid and has the role."""
+        del role
+        if not hmac.compare_digest((key or "").encode("utf-8", "surrogatepass"), self._expected):
             raise NotAuthenticated(
-                "This API key is not valid" if given else "This needs an API key",
+                "This API key is not valid" if key else "This needs an API key",
                 remedy="send the header X-API-Key with the key from secrets/admin_api_key",
             )
 
@@ -41,12 +38,11 @@ class Access:
         Raises (in the request):
             NotAuthenticated: there is no key, or it is not valid.
         """
-        del role
 
         def guard(handler: Handler[P]) -> Handler[P]:
             @wraps(handler)
             async def guarded(*args: P.args, **kwargs: P.kwargs) -> Response:
-                self.check(request.headers.get("X-API-Key"))
+                self.check(role, request.headers.get("X-API-Key"))
                 return await handler(*args, **kwargs)
 
             return guarded

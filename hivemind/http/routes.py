@@ -1,5 +1,6 @@
 """Every route of the server in one place: the busy ones on the lane, the rest behind it on Quart."""
 
+from pydantic import SecretStr
 from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
@@ -16,8 +17,10 @@ from hivemind.http import (
     guards,
     knowledge,
     operators,
+    plane,
     problems,
     schedules,
+    supervision,
     tasks,
 )
 from hivemind.http.access import Access
@@ -26,6 +29,7 @@ from hivemind.http.lane import Lane, Route
 from hivemind.http.limits import Limiter
 from hivemind.http.openai import COMPLETIONS, MODELS, OpenAI
 from hivemind.http.refusals import Refusals
+from hivemind.http.supervision import Tuning
 from hivemind.persistence import Database
 
 
@@ -38,7 +42,9 @@ def lane(
     profiles: Profiles,
     toolbox: Toolbox,
     limiter: Limiter,
+    tuning: Tuning,
     refusals: Refusals,
+    webhook_secret: SecretStr | None = None,
     *,
     admin_api_key: str,
     max_body_bytes: int,
@@ -48,6 +54,7 @@ def lane(
     access = Access(admin_api_key)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
+    app.register_blueprint(supervision.routes(system, tuning, database, access))
     app.register_blueprint(audit.routes(database, access))
     app.register_blueprint(conversations.routes(system, database, access))
     app.register_blueprint(caps.routes(database, access))
@@ -57,9 +64,11 @@ def lane(
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
+    app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
     dialect = OpenAI(system, profiles, limiter, refusals, access)
     busy = (
         *chat.routes(),
+        supervision.events_route(system, access),
         Route("POST", COMPLETIONS, dialect.complete),
         Route("GET", MODELS, dialect.models),
         Route("GET", f"{MODELS}/{{model}}", dialect.model),

@@ -1,13 +1,13 @@
 -- The statements of schedules and their ticks.
 
 -- name: create
--- No row: the name is taken.
+-- No row: the name is taken, or the id.
 with made as (
     insert into schedules (id, name, cron, time_zone, profile_id, text, overlap, catch_up, catch_up_seconds, retry,
                            next_run_at)
     values (%(id)s, %(name)s, %(cron)s, %(time_zone)s, %(profile_id)s, %(text)s, %(overlap)s, %(catch_up)s,
             %(catch_up_seconds)s, %(retry)s::jsonb, %(next_run_at)s)
-    on conflict (name) do nothing returning *
+    on conflict do nothing returning *
 ), audited as (
     insert into audit_log (action, profile_id, agent_id, detail)
     select %(by)s || ':schedule:created', profile_id, %(agent_id)s,

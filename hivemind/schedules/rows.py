@@ -40,15 +40,22 @@ class Tick:
         }
 
 
-async def create(database: Database, rule: Rule, now: datetime, *, agent_id: UUID | None = None) -> Schedule:
+async def create(
+    database: Database,
+    rule: Rule,
+    now: datetime,
+    *,
+    agent_id: UUID | None = None,
+    schedule_id: UUID | None = None,
+) -> Schedule:
     """Make a schedule; `agent_id` is the agent that wants it, if it was not a person.
 
     Raises:
         InvalidFields: the rule cannot be.
-        Conflict: there is a schedule of this name.
+        Conflict: there is a schedule of this name, or this id.
     """
     by = "operator" if agent_id is None else "agent"
-    values = {**_values(rule, now), "id": uuid7(), "by": by, "agent_id": agent_id}
+    values = {**_values(rule, now), "id": schedule_id or uuid7(), "by": by, "agent_id": agent_id}
     row = await database.fetch_one(QUERIES["create"], values)
     if row is None:
         raise _taken(rule.name)

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from hivemind.agents.gate import LONG_TEXT_CHARS
+from hivemind.agents.given import Given
 from hivemind.cli import VERBS, chat
 from hivemind.cli.chat import Answer, Conversation
 from hivemind.guards import Guards
@@ -31,6 +32,7 @@ WORK = "for operators: what they wrote, guarded when an agent gets it as a messa
 DOCUMENTS = (
     "for operators: the documents that they stored; an agent gets passages as results of a tool, guarded"
 )
+DIALECT = TURN + "; so is all that a client sends along, and the calls of its tools are guarded out"
 JUDGES = "for operators: says what the guards think of a text, sends it nowhere"
 
 ROUTES = {
@@ -40,6 +42,10 @@ ROUTES = {
     "GET /api/v1/health": NO_TEXT,
     "GET /api/v1/actors": NO_TEXT,
     "GET /api/v1/actors/{address}": NO_TEXT,
+    "GET /api/v1/actors/events": NO_TEXT,
+    "POST /api/v1/actors/{address}/{deed}": NO_TEXT,
+    "GET /api/v1/supervision": NO_TEXT,
+    "PATCH /api/v1/supervision": NO_TEXT,
     "GET /api/v1/costs": NO_TEXT,
     "GET /api/v1/caps": NO_TEXT,
     "POST /api/v1/caps": NO_TEXT,
@@ -83,6 +89,9 @@ ROUTES = {
     "POST /api/v1/schedules/{schedule_id}/resume": WORK,
     "POST /api/v1/schedules/{schedule_id}/run": NO_TEXT,
     "GET /api/v1/schedules/{schedule_id}/ticks": NO_TEXT,
+    "POST /v1/chat/completions": DIALECT,
+    "GET /v1/models": NO_TEXT,
+    "GET /v1/models/{model}": NO_TEXT,
     "POST /api/v1/integrations/plane/webhook": NO_TEXT,
 }
 FRAMES = {"message": TURN, "resume": RELEASED, "interrupt": NO_TEXT, "ping": NO_TEXT}
@@ -109,8 +118,8 @@ ONLY_THERE = {
     "_provider.stream": {"providers/calls.py"},
     "ProviderRequest": {"agents/turn.py"},
     "Delta": {"agents/loop.py"},
-    "Reply": {"agents/loop.py", "agents/journal.py", "http/lane.py", "http1.py"},  # the last two are HTTP's
-    "UserMessage": {"http/chat.py", "agents/dispatcher.py"},
+    "Reply": {"agents/loop.py", "agents/journal.py", "http/lane.py", "http/openai_reply.py", "http1.py"},  # the last three are HTTP's
+    "UserMessage": {"http/chat.py", "http/openai.py", "agents/dispatcher.py"},
 }
 
 
@@ -153,6 +162,24 @@ def test_what_is_asked_has_passed_the_guards():
     admits = functions_of("agents/admission.py")["admit"]
     assert admits.index("_guard_input(") < admits.index("compose(") < admits.index("_admitted(")
     assert "message.text" not in admits[admits.index("compose(") :]
+    assert admits.index("_guard_given(") < admits.index("compose(")
+    assert "message.given" not in admits[admits.index("compose(") :]
+
+
+def test_what_a_client_gave_along_has_passed_the_guards():
+    functions = functions_of("agents/given.py")
+    pieces = {"instructions", "before", "after", "tools", "stop"}
+    assert all(f"{piece}=" in functions["passed"] for piece in pieces)
+    assert "gate.passed(" in functions["_verdict"] and "check_input" in functions["_verdict"]
+    # Its numbers, and the name of one of its tools, are all that is left.
+    assert set(Given.__dataclass_fields__) - pieces == {"tool_choice", "max_output_tokens", "temperature"}
+
+
+def test_a_call_that_the_client_makes_has_passed_the_guards():
+    functions = functions_of("agents/loop.py")
+    given = [name for name, text in functions.items() if "turn.calls =" in text]
+    assert given == ["_waits"] and "turn.calls = await _handed_over(" in functions["_waits"]
+    assert "gate.passed(" in functions["_handed_over"] and "check_output" in functions["_handed_over"]
 
 
 def test_what_is_released_has_passed_the_window():
@@ -190,10 +217,10 @@ def test_every_route_is_in_the_table():
 
     talk = Chat(*blank(Chat))
     lane = routes.lane(talk, *blank(routes.lane)[1:], admin_api_key="x", max_body_bytes=1)
-    found = {f"{'WS' if isinstance(r, SocketRoute) else r.method} {r.path}" for r in talk.routes()}
+    found = {f"{'WS' if isinstance(r, SocketRoute) else r.method} {r.path}" for r in lane.routes}
     for rule in lane._app.url_map.iter_rules():
         if not rule.endpoint.endswith("static"):
-            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+            path = re.sub(r"<(?:[^:>]+:)?(\w+)>", r"{\1}", rule.rule)
             found |= {f"{method} {path}" for method in rule.methods - {"HEAD", "OPTIONS"}}
     assert found - set(ROUTES) == set()
 
