@@ -299,7 +299,13 @@ async def _tools(
 
 def _sealer(settings: Settings, database: Database, keys: keyfiles.Keys) -> tuple[object, ...]:
     heads_file = settings.data.folder.resolve() / HEADS_FILE
-    return database, HeadKey(keys.audit_key), heads_file, settings.audit.head_seconds
+    return (
+        database,
+        HeadKey(keys.audit_key),
+        heads_file,
+        settings.audit.head_seconds,
+        settings.audit.keep_days,
+    )
 
 
 async def _database(

@@ -97,7 +97,8 @@ class AgentBusy(Conflict):
 class Refused(HivemindError):
     """The request was refused.
 
-    `detail` is what the audit log keeps of the reason; callers never see it.
+    `detail` and `text` are what the audit log keeps of the reason, the text as the guards left it; callers
+    never see them.
     """
 
     code = "refused"
@@ -111,6 +112,7 @@ class Refused(HivemindError):
     ) -> None:
         super().__init__(message, remedy=remedy, retry_after_seconds=retry_after_seconds)
         self.detail: dict[str, object] = {}
+        self.text: str | None = None
 
 
 class NotPermitted(Refused):

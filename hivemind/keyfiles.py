@@ -17,6 +17,7 @@ ADMIN_API_KEY = "admin_api_key"
 SIGNING_KEY = "signing_key"
 CALLER_KEY = "caller_key"
 AUDIT_KEY = "audit_key"
+FORMER_AUDIT_KEYS = "audit_keys.pub"
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 _API_KEY_PREFIX = "hm-"
@@ -98,13 +99,41 @@ def read_audit_key(folder: Path) -> bytes:
     return _read_signing_key(folder / AUDIT_KEY)
 
 
+def read_former_audit_keys(folder: Path) -> tuple[bytes, ...]:
+    """The public keys whose seeds signed the audit log before this one."""
+    path = folder / FORMER_AUDIT_KEYS
+    if not path.exists():
+        return ()
+    try:
+        keys = tuple(map(bytes.fromhex, _read(path).split()))
+    except ValueError as error:
+        raise _not_a_key(path) from error
+    if any(len(key) != _KEY_BYTES for key in keys):
+        raise _not_a_key(path)
+    return keys
+
+
 def rotate_caller_key(folder: Path) -> None:
     """Make a new key for the hashes of addresses; the former is gone, and with it the way to link them."""
     read_signing_key(folder)
-    draft = folder / f".{CALLER_KEY}.{secrets.token_hex(8)}"
+    _replace(folder / CALLER_KEY)
+
+
+def rotate_audit_key(folder: Path, public: bytes) -> None:
+    """Make a new key that signs the audit log; the former leaves its `public` part, which verifies."""
+    former = read_former_audit_keys(folder)
+    path = folder / FORMER_AUDIT_KEYS
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    _make(draft, lambda: "\n".join(key.hex() for key in dict.fromkeys((*former, public))))
+    draft.replace(path)
+    _replace(folder / AUDIT_KEY)
+
+
+def _replace(path: Path) -> None:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     _make(draft, _new_signing_key)
-    draft.replace(folder / CALLER_KEY)
-    _sync_folder(folder)
+    draft.replace(path)
+    _sync_folder(path.parent)
 
 
 def _read_signing_key(path: Path) -> bytes:

@@ -160,6 +160,11 @@ class AuditSettings(Section):
     """The audit log."""
 
     head_seconds: Positive = Field(3600, description="how often the end of the chain is signed, at the least")
+    keep_days: int | None = Field(
+        None,
+        gt=0,
+        description="age at which rows lose text and details; unset: never. The chain stays whole",
+    )
 
 
 def _variable(name: str) -> str:

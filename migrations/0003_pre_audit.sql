@@ -120,21 +120,50 @@ create trigger audit_heads_keep before update or delete on audit_heads for each 
 create trigger audit_heads_keep_all before truncate on audit_heads
     for each statement execute function audit_keep();
 
--- Remove what was said in a conversation: its messages and the text and details of its audit rows. What it
--- cost stays, and so does the chain. Outcomes: 'erased'; 'busy' (the turn that has to end first); 'unknown';
--- 'done' (erased before).
+-- Remove text and details of rows from before a time, some at a time and from `p_after` on, so that nothing is
+-- looked at twice; what explains why others are without a text keeps its own. The erasure is a row itself. `at` is
+-- how far this came; null: there is nothing more.
+create function audit_expire(p_after timestamptz, p_before timestamptz, p_limit integer, out at timestamptz)
+language plpgsql as $$
+declare
+    entries integer;
+begin
+    with old as materialized (
+        select a.id, a.at from audit_log a
+        where a.at >= p_after and a.at < p_before and a.seq is not null and a.erased_at is null
+          and a.action not in ('admin:conversation:erased', 'system:audit:expired', 'admin:key:rotated')
+        order by a.at limit p_limit
+    ), done as (
+        update audit_log a set detail = null, text = null, salt = null, erased_at = now()
+        from old where a.id = old.id
+    )
+    select count(*), max(o.at) into entries, audit_expire.at from old o;
+    if entries > 0 then
+        insert into audit_log (action, detail)
+        values ('system:audit:expired', jsonb_build_object('before', audit_time(p_before), 'entries', entries));
+    end if;
+end $$;
+
+-- Remove what was said in a conversation: its messages, what its turns' steps and tool calls say, the jobs that it
+-- was opened for or that its agent gave, and the text and details of its audit rows. What it cost stays, and so does
+-- the chain. Outcomes: 'erased'; 'busy' (the turn that has to end first); 'unknown'; 'done' (erased before). A message
+-- that was refused before its conversation opened has audit rows only.
 create function erase_conversation(
     p_conversation uuid, p_detail jsonb, out outcome text, out turn uuid, out messages integer, out entries integer
 ) language plpgsql as $$
 declare
     profile uuid;
     was text;
+    jobs uuid[];
 begin
     select c.profile_id, a.state into profile, was
     from conversations c join agents a on a.id = c.id where c.id = p_conversation for update;
     if not found then
-        outcome := 'unknown';
-        return;
+        perform from audit_log a where a.agent_id = p_conversation and a.erased_at is null and a.text is not null;
+        if not found then
+            outcome := 'unknown';
+            return;
+        end if;
     end if;
     if was = 'erased' then
         outcome := 'done';
@@ -151,11 +180,30 @@ begin
     delete from messages m where m.conversation_id = p_conversation;
     get diagnostics messages = row_count;
     delete from turn_given g where g.conversation_id = p_conversation;
-    update turns t set idempotency_scope = null, idempotency_key = null, error_message = null
-    where t.agent_id = p_conversation;
     loop
         exit when (select s.sealed from audit_seal(1000) s) < 1000;
     end loop;
+    select array_agg(d.id) into jobs from directives d
+    where d.agent_id = p_conversation or d.parent_id = p_conversation
+       or d.id in (select split_part(t.idempotency_key, ':', 1)::uuid from turns t
+                   where t.agent_id = p_conversation and t.idempotency_scope = 'directive');
+    if jobs is not null then
+        perform cancel_directives(d.id, null, 'operator') from directives d
+        where d.id = any (jobs) and d.state in ('queued', 'running');
+        update directives d set text = '', result = null, failure_message = null where d.id = any (jobs);
+    end if;
+    update tasks t set title = '[erased]', text = '', updated_at = now()
+    where t.directive_id = any (jobs)
+       or t.id in (select (a.detail->>'task')::uuid from audit_log a
+                   where a.agent_id = p_conversation and a.seq is not null and a.action = 'agent:task:created');
+    update turn_steps s set text = '', calls = '[]', detail = '{}'
+    from turns t where t.id = s.turn_id and t.agent_id = p_conversation;
+    update effects e set arguments = '{}', outcome = null, detail = '{}'
+    from turns t where t.id = e.turn_id and t.agent_id = p_conversation;
+    update approvals a set reason = null where a.agent_id = p_conversation;
+    update turns t set idempotency_scope = null, idempotency_key = null, error_message = null
+    where t.agent_id = p_conversation;
+    -- Those of the jobs cancelled just now hold ids only.
     update audit_log a set detail = null, text = null, salt = null, erased_at = now()
     where a.agent_id = p_conversation and a.seq is not null and a.erased_at is null;
     get diagnostics entries = row_count;

@@ -167,7 +167,7 @@ async def _guard_input(resources: Resources, profile: Profile, text: str) -> tup
     detail: dict[str, object] = {"score": round(verdict.score, 3), "findings": summary(verdict.findings)}
     if verdict.refused and profile.on_injection == "refuse":
         refusal = GuardRefused("The message looks like an attempt to change the agent's instructions")
-        refusal.detail = detail
+        refusal.detail, refusal.text = detail, verdict.text
         raise refusal
     return verdict.text, detail
 
@@ -205,4 +205,5 @@ async def _record_refusal(database: Database, agent_id: UUID, message: UserMessa
         agent_id=agent_id,
         caller=message.caller,
         detail={"code": refusal.code, **refusal.detail},
+        text=refusal.text,
     )

@@ -6,7 +6,7 @@ hold verdicts and scrubbed text only: never raw text that a guard has touched, n
 
 from hivemind.audit.actions import Action
 from hivemind.audit.entries import Filter, Verdict, lines, page
-from hivemind.audit.log import Erasure, erase, record, seal
+from hivemind.audit.log import Erasure, erase, expire, record, seal
 from hivemind.audit.sealer import HEADS_FILE, Sealer
 from hivemind.audit.signature import HeadKey
 
@@ -19,6 +19,7 @@ __all__ = [
     "Sealer",
     "Verdict",
     "erase",
+    "expire",
     "lines",
     "page",
     "record",

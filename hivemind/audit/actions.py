@@ -34,6 +34,7 @@ class Action(StrEnum):
     DOCUMENT_CHANGED = "admin:document:changed"
     DOCUMENT_DELETED = "admin:document:deleted"
     CONVERSATION_ERASED = "admin:conversation:erased"
+    KEY_ROTATED = "admin:key:rotated"
     OPERATOR_DIRECTIVE_CREATED = "operator:directive:created"
     OPERATOR_DIRECTIVE_CHANGED = "operator:directive:changed"
     OPERATOR_DIRECTIVE_CANCELLED = "operator:directive:cancelled"
@@ -61,6 +62,7 @@ class Action(StrEnum):
     TICK_REFUSED = "schedule:tick:refused"
     PLANE_PULLED = "plane:project:pulled"
     SERVER_STOPPED = "system:server:stopped"
+    AUDIT_EXPIRED = "system:audit:expired"
 
     @property
     def source(self) -> str:

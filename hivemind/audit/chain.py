@@ -85,8 +85,10 @@ class Verifier:
         self._report = Report()
         self._recent: OrderedDict[str, int] = OrderedDict({GENESIS: 0})
         self._awaited: dict[str, int] = {}
-        self._erased: dict[str | None, int] = {}
+        # Of each agent the newest erased row; whose conversations were erased; and what was erased by age.
+        self._erased: dict[str | None, tuple[str, int]] = {}
         self._erasures: set[str | None] = set()
+        self._expired_before = ""
         self._end: int | None = None
 
     def line(self, text: str) -> None:
@@ -114,8 +116,8 @@ class Verifier:
             self._problem(None, "the export is cut off: its last line is missing")
         elif self._end > report.last_seq:
             self._problem(None, f"rows {report.last_seq + 1} to {self._end} are missing at the end")
-        for agent_id, seq in self._erased.items():
-            if agent_id not in self._erasures:
+        for agent_id, (at, seq) in self._erased.items():
+            if agent_id not in self._erasures and at >= self._expired_before:
                 self._problem(seq, "its text was removed, and no erasure is recorded")
         for head in anchors:
             if head.seq > report.last_seq and self._trusts(head):
@@ -136,13 +138,16 @@ class Verifier:
                 self._problem(seq, "its text or detail was changed")
         else:
             report.erased += 1
-            self._erased.setdefault(row["agent_id"], seq)
+            newest = self._erased.get(row["agent_id"], ("", 0))
+            self._erased[row["agent_id"]] = max(newest, (row["at"], seq))
             if row["text"] is not None or row["detail"] is not None:
                 self._problem(seq, "it counts as erased and has a text")
         if hash_of(row) != row["hash"]:
             self._problem(seq, "it was changed")
         if row["action"] == Action.CONVERSATION_ERASED:
             self._erasures.add(row["agent_id"])
+        elif row["action"] == Action.AUDIT_EXPIRED:
+            self._expired_before = max(self._expired_before, row["detail"]["before"])
         if row["previous"] != report.last_hash and not gap:
             self._out_of_place(seq, row)
         report.rows += 1

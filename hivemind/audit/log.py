@@ -1,6 +1,7 @@
-"""Write the audit log: one row, the seal of what has been committed, the erasure of a conversation."""
+"""Write the audit log: one row, the seal of what was committed, erasure of a conversation or by age."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from hivemind.audit.actions import Action
 from hivemind.persistence import Database, Jsonb, load_queries
 
 SEAL_ROWS = 1_000
+EXPIRE_ROWS = 1_000
 
 _QUERIES = load_queries("hivemind.audit", "queries.sql")
 
@@ -64,3 +66,11 @@ async def erase(database: Database, conversation_id: UUID, detail: dict[str, obj
     row = await database.fetch_one(_QUERIES["erase"], (conversation_id, Jsonb(detail)), repeatable=True)
     assert row is not None
     return Erasure(row["outcome"], row["turn"], row["messages"] or 0, row["entries"] or 0)
+
+
+async def expire(database: Database, after: datetime, before: datetime) -> datetime | None:
+    """Remove text and details of some sealed rows of that time; how far it came, None: there are no more."""
+    row = await database.fetch_one(_QUERIES["expire"], (after, before, EXPIRE_ROWS), repeatable=True)
+    assert row is not None
+    at: datetime | None = row["at"]
+    return at

@@ -10,6 +10,9 @@ select sealed, seq, hash from audit_seal(%s)
 -- name: erase
 select outcome, turn, messages, entries from erase_conversation(%s, %s)
 
+-- name: expire
+select at from audit_expire(%s, %s, %s) as at
+
 -- name: end
 -- Where the chain ends, and how many rows are not part of it yet.
 select coalesce((select max(seq) from audit_log), 0) as seq,

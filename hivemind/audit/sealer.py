@@ -1,4 +1,4 @@
-"""The sealer: makes committed rows part of the chain every second, and signs where the chain ends.
+"""The sealer: makes committed rows part of the chain, signs where it ends, erases what is too old.
 
 Fail-soft: what cannot be sealed now is sealed later. Signed heads also go to a file, so that a log which
 was cut off in the database is found by something that is not in the database.
@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +16,7 @@ import trio
 
 from hivemind.actors import Actor
 from hivemind.audit.actions import Action
-from hivemind.audit.log import Sealed, record, seal
+from hivemind.audit.log import Sealed, expire, record, seal
 from hivemind.audit.signature import HeadKey
 from hivemind.errors import DatabaseUnavailable
 from hivemind.persistence import Database, load_queries
@@ -25,6 +25,7 @@ log = logging.getLogger("hivemind.audit")
 
 SEAL_SECONDS = 1.0
 STOP_SECONDS = 5.0
+EXPIRE_SECONDS = 3600.0
 HEADS_FILE = "audit_heads.ndjson"
 _QUERIES = load_queries("hivemind.audit", "queries.sql")
 
@@ -35,11 +36,15 @@ class Sealer(Actor):
     mode = "task"
     kind: ClassVar[str] = "sealer"
 
-    def __init__(self, database: Database, key: HeadKey, heads_file: Path, head_seconds: float) -> None:
+    def __init__(
+        self, database: Database, key: HeadKey, heads_file: Path, head_seconds: float, keep_days: int | None
+    ) -> None:
         self._database = database
         self._key = key
         self._heads_file = heads_file
         self._head_seconds = head_seconds
+        self._keep_days = keep_days
+        self._expired_to = datetime.min.replace(tzinfo=UTC)
         self._end: Sealed | None = None
         self._signed_seq = 0
         self._sealed = 0
@@ -48,6 +53,8 @@ class Sealer(Actor):
     def on_start(self) -> None:
         """Begin to seal."""
         self.spawn_task(self._seal_on)
+        if self._keep_days is not None:
+            self.spawn_task(self._expire_on, timedelta(days=self._keep_days))
 
     async def on_stop(self) -> None:
         """Leave a log that is sealed and signed to its end, if the database still answers."""
@@ -74,6 +81,16 @@ class Sealer(Actor):
             except DatabaseUnavailable as error:
                 log.warning("sealing waits for the database: %s", error)
             await trio.sleep(SEAL_SECONDS)
+
+    async def _expire_on(self, age: timedelta) -> None:
+        while True:
+            before = datetime.now(UTC) - age
+            try:
+                while (at := await expire(self._database, self._expired_to, before)) is not None:
+                    self._expired_to = at
+            except DatabaseUnavailable as error:
+                log.warning("old rows wait to be erased: %s", error)
+            await trio.sleep(EXPIRE_SECONDS)
 
     async def _step(self) -> None:
         end = self._end = await seal(self._database)

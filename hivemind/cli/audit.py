@@ -1,13 +1,13 @@
 """`hivemind audit`: list, export, verify and erase, and the keys behind it.
 
-Reads a running server; a file that was exported before is verified without one.
+Reads a running server, or the database itself; a file that was exported before is verified without either.
 """
 
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Literal, TextIO, cast
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -17,12 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from hivemind import keyfiles
-from hivemind.audit import HEADS_FILE, HeadKey
+from hivemind.audit import HEADS_FILE, Action, Filter, HeadKey, lines, record
 from hivemind.audit.chain import Report, Verifier
 from hivemind.audit.signature import Head
-from hivemind.cli import remote
+from hivemind.cli import remote, stored
 from hivemind.errors import ConfigError
 from hivemind.outbound import HttpClient, Target
+from hivemind.settings import Settings
 from hivemind.settings_load import load
 
 PATH = "/api/v1/agent-chat/audit"
@@ -90,26 +91,39 @@ def export(url: str | None, output: TextIO, **filters: str | None) -> None:
 @audit.command()
 @click.argument("file", required=False, type=click.File("r", encoding="utf-8"))
 @click.option("--url", help="The server; by default where the settings make it listen.")
+@click.option("--database", "direct", is_flag=True, help="Read the database itself: no server is needed.")
 @click.option(
-    "--public-key", "public_keys", multiple=True, help="In hex; by default that of this installation."
+    "--public-key", "public_keys", multiple=True, help="In hex; by default those of this installation."
 )
 @click.option("--heads", type=click.Path(path_type=Path), help="Signed heads kept outside of the database.")
 @click.option("--json", "as_json", is_flag=True)
 def verify(
-    file: TextIO | None, url: str | None, public_keys: tuple[str, ...], heads: Path | None, as_json: bool
+    file: TextIO | None,
+    url: str | None,
+    direct: bool,
+    public_keys: tuple[str, ...],
+    heads: Path | None,
+    as_json: bool,
 ) -> int:
     """Check every hash, link and signature, of the server's log or of an exported FILE."""
     settings = load().settings
     if public_keys:
         keys = [_public(text) for text in public_keys]
     else:
-        keys = [HeadKey(keyfiles.read_audit_key(settings.data.secrets_folder)).public]
+        folder = settings.data.secrets_folder
+        keys = [
+            HeadKey(keyfiles.read_audit_key(folder)).public,
+            *keyfiles.read_former_audit_keys(folder),
+        ]
     verifier = Verifier(keys)
     if file is not None:
         for line in file:
             verifier.line(line)
     else:
-        trio.run(_feed, url, verifier)
+        if direct:
+            trio.run(_feed_directly, settings, verifier)
+        else:
+            trio.run(_feed, url, verifier)
         heads = heads or settings.data.folder / HEADS_FILE
     report = verifier.finish(anchors=_anchors(heads))
     click.echo(json.dumps(_told(report)) if as_json else _say(report))
@@ -135,13 +149,31 @@ def public_key() -> None:
 
 
 @audit.command("rotate-key")
-def rotate_key() -> None:
-    """Make a new key for the hashes of callers' addresses; it counts from the next start of the server.
+@click.argument("key", type=click.Choice(["caller", "signing"]), default="caller")
+def rotate_key(key: Literal["caller", "signing"]) -> None:
+    r"""Make a new key, which counts from the next start of the server.
 
-    Rows of before and after can then not be linked by caller. The former key is destroyed.
+    \b
+    caller   hashes addresses. Rows of before and after can then not be linked by caller: the former key
+             is destroyed.
+    signing  signs the end of the log. The former one's public part is kept, and verifies what it signed.
     """
-    keyfiles.rotate_caller_key(load().settings.data.secrets_folder)
-    click.echo("made a new caller key: restart the server to use it")
+    trio.run(_rotate, load().settings, key)
+    click.echo(f"made a new {key} key: restart the server to use it")
+
+
+async def _rotate(settings: Settings, key: Literal["caller", "signing"]) -> None:
+    """Nothing is rotated that the log could not be told of."""
+    folder = settings.data.secrets_folder
+    async with stored.opened(settings) as database:
+        detail: dict[str, object] = {"key": key, "by": "command line"}
+        if key == "caller":
+            await record(database, Action.KEY_ROTATED, detail=detail)
+            keyfiles.rotate_caller_key(folder)
+            return
+        former = HeadKey(keyfiles.read_audit_key(folder))
+        await record(database, Action.KEY_ROTATED, detail={**detail, "former": former.key_id})
+        keyfiles.rotate_audit_key(folder, former.public)
 
 
 def _path(path: str, query: Mapping[str, str | None]) -> str:
@@ -191,6 +223,13 @@ async def _feed(url: str | None, verifier: Verifier) -> None:
     async with aclosing(_lines(url, PATH)) as lines:
         async for line in lines:
             verifier.line(line)
+
+
+async def _feed_directly(settings: Settings, verifier: Verifier) -> None:
+    async with stored.opened(settings) as database, aclosing(lines(database, Filter())) as batches:
+        async for batch in batches:
+            for line in batch:
+                verifier.line(line)
 
 
 def _public(text: str) -> bytes:

@@ -1,15 +1,13 @@
-"""Stored messages for commands that read them from the database, newest settings, no server needed.
+"""What is stored, for commands that ask the database itself: with a running server or without one."""
 
-With the embedded Postgres the server must not run: one folder has one owner.
-"""
-
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 import click
 
 from hivemind.guards.replay import Stored
-from hivemind.persistence import Database, EmbeddedPostgres
+from hivemind.persistence import Database, EmbeddedPostgres, conninfo_in_use
 from hivemind.settings import Settings
 
 PAGE = 1_000
@@ -21,19 +19,28 @@ order by m.id limit %s
 """
 
 
-async def messages(settings: Settings, age: timedelta) -> list[Stored]:
-    """The messages that are not older than `age`, oldest first."""
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncGenerator[Database, None]:
+    """The database of the settings. An embedded one that no server uses runs as long as this is open."""
     async with AsyncExitStack() as stack:
+        folder = settings.data.folder.resolve() / "postgres"
         if settings.database.url is not None:
             conninfo = settings.database.url.get_secret_value()
+        elif (in_use := conninfo_in_use(folder)) is not None:
+            conninfo = in_use
         else:
-            embedded = EmbeddedPostgres(settings.data.folder / "postgres")
+            embedded = EmbeddedPostgres(folder)
             await embedded.start(lambda line: click.echo(line, err=True))
             stack.push_async_callback(embedded.stop)
             conninfo = embedded.conninfo
-        database = await stack.enter_async_context(
+        yield await stack.enter_async_context(
             Database(conninfo, size=1, wait_seconds=settings.database.wait_seconds)
         )
+
+
+async def messages(settings: Settings, age: timedelta) -> list[Stored]:
+    """The messages that are not older than `age`, oldest first."""
+    async with opened(settings) as database:
         return await read(database, age)
 
 

@@ -6,7 +6,7 @@ from psycopg.types.json import Jsonb
 
 from hivemind.persistence.connection import Params, Row
 from hivemind.persistence.database import Database, Transaction
-from hivemind.persistence.embedded import EmbeddedPostgres
+from hivemind.persistence.embedded import EmbeddedPostgres, conninfo_in_use
 from hivemind.persistence.migrations import migrate
 from hivemind.persistence.queries import load_queries
 
@@ -19,6 +19,7 @@ __all__ = [
     "SqlError",
     "Transaction",
     "UniqueViolation",
+    "conninfo_in_use",
     "load_queries",
     "migrate",
 ]

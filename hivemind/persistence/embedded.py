@@ -227,6 +227,16 @@ class EmbeddedPostgres:
         return True
 
 
+def conninfo_in_use(folder: Path, user: str | None = None) -> str | None:
+    """How to connect to the server on this folder while another process owns it; None where nobody does."""
+    home = find_home(folder.absolute(), user, lambda _: None)
+    try:
+        home.lock().close()
+    except ConfigError:
+        return f"host={home.sockets} user={ROLE} dbname={ROLE}"
+    return None
+
+
 async def _initdb(binaries: Binaries, home: Home) -> None:
     """Make the data under another name: a start that is killed half-way leaves none that looks whole."""
     unfinished = home.data.with_name("data.new")

@@ -1,6 +1,7 @@
 """The chain is gapless under concurrency, and whoever changes the log behind its back is found and named."""
 
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -10,10 +11,10 @@ from uuid_utils.compat import uuid7
 
 from hivemind.agents import journal
 from hivemind.agents.events import Usage
-from hivemind.audit import Action, Filter, HeadKey, erase, lines, page, record, seal
+from hivemind.audit import Action, Filter, HeadKey, erase, expire, lines, log, page, record, seal
 from hivemind.audit.chain import Verifier
 from hivemind.audit.sealer import sign
-from hivemind.persistence import Database, SqlError, migrate
+from hivemind.persistence import Database, Jsonb, SqlError, migrate
 
 HELLO = UUID("01980000-0000-7000-8000-000000000001")
 
@@ -217,6 +218,112 @@ def test_erasure_removes_the_text_and_keeps_the_chain(on_log):
         assert report.erased == 2
         late = await journal.commit(database, turn, 1, "answered", "late", Usage(1, 1, 1), None, {})
         assert not late
+
+    on_log(test)
+
+
+def test_what_its_work_says_goes_with_a_conversation(on_log):
+    agent, turn, directive, task, child, other = (uuid7() for _ in range(6))
+    told = "secret words"
+
+    async def test(database, key, heads_file):
+        for made in (agent, other):
+            asked = journal.Admission(
+                turn_id=turn if made is agent else uuid7(), agent_id=made, profile_id=HELLO, caller="c", opens=True,
+                epoch=1, idempotency=("directive", f"{directive if made is agent else uuid7()}:1"), model="m",
+                text=told, reserve_micros=1, lease_seconds=60.0, detail={},
+            )  # fmt: skip
+            await journal.admit(database, asked)
+        for sql, *values in (
+            ("insert into tasks (id, title, text) values (%s, %s, %s)", task, told, told),
+            ("select from direct(%s, %s, %s, null, %s, 'task', null, %s, null, '{}', null)", directive, HELLO,
+             uuid7(), told, task),
+            ("select from direct(%s, %s, %s, %s, %s, 'agent', null, null, null, '{}', null)", child, HELLO, uuid7(),
+             agent, told),
+            ("select from record_step(%s, 1, 1::smallint, 'm', %s, %s, 1, 1, 1, %s, now(), %s, '1 day', 'deny')", turn,
+             told, Jsonb([{"arguments": told}]), Jsonb({"findings": told}),
+             Jsonb([{"id": str(uuid7()), "position": 1, "call_id": "1", "tool": "t", "arguments": {"a": told},
+                     "state": "failed", "outcome": told}])),
+        ):  # fmt: skip
+            await database.execute(sql, tuple(values))
+        await journal.commit(database, turn, 1, "answered", told, Usage(1, 1, 1), None, {"x": told})
+        done = await erase(database, agent, {"by": "test"})
+        assert (done.outcome, done.messages) == ("erased", 2)
+        states = await database.fetch_all("select id, state, text from directives order by id")
+        assert [(row["state"], row["text"]) for row in states] == [("cancelled", "")] * 2
+        assert (await database.fetch_one("select title, text from tasks")) == {
+            "title": "[erased]",
+            "text": "",
+        }
+        left = {}
+        for table in (
+            "audit_log",
+            "messages",
+            "turns",
+            "turn_steps",
+            "effects",
+            "directives",
+            "tasks",
+            "approvals",
+        ):
+            rows = await database.fetch_all(
+                f"select t::text as row from {table} t where t::text like '%{told}%'"
+            )
+            left[table] = len(rows)
+        # What another conversation said is still there.
+        assert {name: count for name, count in left.items() if count} == {"audit_log": 1, "messages": 1}
+        assert (await database.fetch_one("select sum(cost_micros) as sum from costs"))["sum"] == 2
+        assert named(await verified(database, key)) == []
+
+    on_log(test)
+
+
+def test_a_message_that_was_refused_before_its_conversation_opened_can_be_erased(on_log):
+    async def test(database, key, heads_file):
+        refused = uuid7()
+        await record(database, Action.TURN_REFUSED, agent_id=refused, detail={}, text="secret")
+        done = await erase(database, refused, {"by": "test"})
+        assert (done.outcome, done.entries) == ("erased", 1)
+        assert "secret" not in str([batch async for batch in lines(database, Filter())])
+        assert named(await verified(database, key)) == []
+        assert (await erase(database, refused, {})).outcome == "unknown"
+
+    on_log(test)
+
+
+def test_what_is_too_old_is_erased_and_the_chain_stays_whole(on_log, monkeypatch):
+    monkeypatch.setattr(log, "EXPIRE_ROWS", 3)
+
+    async def test(database, key, heads_file):
+        await write(database, 7)
+        await seal(database)
+        middle = await database.fetch_one("select at from audit_log where seq = 6")
+        at, rounds = datetime.min.replace(tzinfo=UTC), 0
+        while (further := await expire(database, at, middle["at"])) is not None:
+            at, rounds = further, rounds + 1
+        assert rounds == 2
+        rows = await database.fetch_all(
+            "select seq, text, detail, salt, erased_at from audit_log where seq <= 7 order by seq"
+        )
+        assert [row["erased_at"] is not None for row in rows] == [True] * 5 + [False] * 2
+        assert all(row["text"] is row["detail"] is row["salt"] is None for row in rows[:5])
+        report = await verified(database, key)
+        assert (named(report), report.erased) == ([], 5)
+        records = await page(
+            database, Filter(action="system:audit:expired"), after=None, fetch=9, newest_first=False
+        )
+        assert [row["detail"]["entries"] for row in records] == [3, 2]
+        # A row of after that time which lost its text is still found.
+        await tamper(
+            database,
+            "update audit_log set text = null, detail = null, salt = null, erased_at = now() where seq = 7",
+        )
+        assert [(seq, "no erasure" in what) for seq, what in named(await verified(database, key))] == [
+            (7, True)
+        ]
+        await expire(database, datetime.min.replace(tzinfo=UTC), datetime.now(UTC))
+        kept = await database.fetch_all("select detail from audit_log where action = 'system:audit:expired'")
+        assert all(row["detail"] for row in kept)
 
     on_log(test)
 
