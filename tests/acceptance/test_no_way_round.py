@@ -42,6 +42,8 @@ ROUTES = {
     "GET /api/v1/health": NO_TEXT,
     "GET /api/v1/actors": NO_TEXT,
     "GET /api/v1/actors/{address}": NO_TEXT,
+    "GET /api/v1/kill-switch": NO_TEXT,
+    "PUT /api/v1/kill-switch": NO_TEXT,
     "GET /api/v1/actors/events": NO_TEXT,
     "POST /api/v1/actors/{address}/{deed}": NO_TEXT,
     "GET /api/v1/supervision": NO_TEXT,
@@ -66,6 +68,7 @@ ROUTES = {
     "DELETE /api/v1/knowledge/{document_id}": NO_TEXT,
     "GET /api/v1/knowledge/search": DOCUMENTS,
     "GET /api/v1/knowledge/passages/{passage_id}": DOCUMENTS,
+    "POST /mcp": TURN,
     "GET /api/v1/directives": WORK,
     "POST /api/v1/directives": WORK,
     "GET /api/v1/directives/{directive_id}": WORK,
@@ -96,7 +99,7 @@ ROUTES = {
 }
 FRAMES = {"message": TURN, "resume": RELEASED, "interrupt": NO_TEXT, "ping": NO_TEXT}
 AGENT_MESSAGES = {"UserMessage": TURN, "Attach": RELEASED, "Interrupt": NO_TEXT, "Resume": NO_TEXT}
-VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat"}
+VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat", "mcp": "over POST /mcp"}
 VERBS_THAT_DO_NOT = {
     "serve",
     "migrate",
@@ -105,6 +108,7 @@ VERBS_THAT_DO_NOT = {
     "config",
     "doctor",
     "guards",
+    "kill-switch",
     "audit",
     "keys",
     "directives",
@@ -118,8 +122,15 @@ ONLY_THERE = {
     "_provider.stream": {"providers/calls.py"},
     "ProviderRequest": {"agents/turn.py"},
     "Delta": {"agents/loop.py"},
-    "Reply": {"agents/loop.py", "agents/journal.py", "http/lane.py", "http/openai_reply.py", "http1.py"},  # the last three are HTTP's
-    "UserMessage": {"http/chat.py", "http/openai.py", "agents/dispatcher.py"},
+    # The last three are HTTP's.
+    "Reply": {"agents/loop.py", "agents/journal.py", "http/lane.py", "http/openai_reply.py", "http1.py"},
+    "UserMessage": {
+        "http/chat.py",
+        "http/openai.py",
+        "http/mcp_server.py",
+        "agents/dispatcher.py",
+        "agents/tools/delegate.py",
+    },
 }
 
 
