@@ -42,7 +42,7 @@ def lane(
     database: Database,
     checks: Guards,
     profiles: Profiles,
-    toolbox: Toolbox,
+    toolbox: Toolbox,  # noqa: ARG001 - the profiles that are edited next need it
     limiter: Limiter,
     tuning: Tuning,
     refusals: Refusals,
