@@ -21,7 +21,14 @@ from hivemind.agents.steps import Step
 from hivemind.agents.turn import Resources, Turn, compose, worst_case_micros
 from hivemind.audit import Action
 from hivemind.audit import record as record_audit
-from hivemind.errors import DatabaseUnavailable, GuardRefused, InputTooLong, InvalidFields, Refused
+from hivemind.errors import (
+    DatabaseUnavailable,
+    GuardRefused,
+    InputTooLong,
+    InvalidFields,
+    NotPermitted,
+    Refused,
+)
 from hivemind.persistence import Database
 from hivemind.providers import ProviderMessage, ProviderRequest, ToolSpec
 
@@ -50,6 +57,8 @@ async def admit(
     resources.calls.check()
     try:
         await resources.switch.check_new_turn()
+        if profile.archived_at is not None:
+            raise NotPermitted("This agent is archived and takes no messages")
         text, detail = await _guard_input(resources, profile, message.text)
         tools = offered(resources, profile)
         given = await _guard_given(resources, profile, message.given, tools, detail)

@@ -1,7 +1,7 @@
 """Profiles: the configured personas that agents are instances of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -42,12 +42,20 @@ class Profile:
     documents_only: bool = False
     on_client_instructions: Literal["append", "refuse"] = "append"
     created_at: datetime | None = None
+    updated_at: datetime | None = None
     archived_at: datetime | None = None
 
     @property
     def public(self) -> bool:
         """Whether people may talk to it without signing in."""
         return self.tier == PUBLIC_TIER
+
+    def as_dict(self) -> dict[str, object]:
+        """The profile as JSON: its row."""
+        told: dict[str, object] = {}
+        for name in self.__dataclass_fields__:
+            told |= asdict(self.bounds) if name == "bounds" else {name: getattr(self, name)}
+        return told
 
 
 class Profiles:
@@ -109,12 +117,14 @@ class Profiles:
             if trio.current_time() - self._read_at < self._fresh_seconds:
                 return
             rows = await self._database.fetch_all(_QUERIES["profiles"], repeatable=True)
-            profiles = [_profile(row) for row in rows]
+            profiles = [profile_of(row) for row in rows]
             self._by_slug = {profile.slug: profile for profile in profiles if profile.archived_at is None}
             self._by_id = {profile.id: profile for profile in profiles}
             self._read_at = trio.current_time()
 
 
-def _profile(row: dict[str, Any]) -> Profile:
-    bounds = Bounds(**{name: row.pop(name) for name in Bounds.__annotations__})
-    return Profile(bounds=bounds, **row)
+def profile_of(row: Mapping[str, Any]) -> Profile:
+    """A profile from its row, which may have columns that a turn does not need."""
+    bounds = Bounds(**{name: row[name] for name in Bounds.__annotations__})
+    rest = {name: row[name] for name in Profile.__dataclass_fields__ if name in row}
+    return Profile(bounds=bounds, **rest)

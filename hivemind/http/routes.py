@@ -25,6 +25,7 @@ from hivemind.http import (
     supervision,
     tasks,
 )
+from hivemind.http import profiles as profiles_http
 from hivemind.http.access import Access
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane, Route
@@ -42,7 +43,7 @@ def lane(
     database: Database,
     checks: Guards,
     profiles: Profiles,
-    toolbox: Toolbox,  # noqa: ARG001 - the profiles that are edited next need it
+    toolbox: Toolbox,
     limiter: Limiter,
     tuning: Tuning,
     refusals: Refusals,
@@ -65,6 +66,7 @@ def lane(
     app.register_blueprint(killswitch.routes(database, system, access))
     app.register_blueprint(knowledge.routes(database, access))
     app.register_blueprint(mcp.routes(system, profiles, database, access))
+    app.register_blueprint(profiles_http.routes(database, profiles, toolbox, access))
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))

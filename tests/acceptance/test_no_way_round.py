@@ -32,6 +32,7 @@ WORK = "for operators: what they wrote, guarded when an agent gets it as a messa
 DOCUMENTS = (
     "for operators: the documents that they stored; an agent gets passages as results of a tool, guarded"
 )
+PERSONAS = "for operators: the prompts that they write, which are what a message is guarded from"
 DIALECT = TURN + "; so is all that a client sends along, and the calls of its tools are guarded out"
 JUDGES = "for operators: says what the guards think of a text, sends it nowhere"
 
@@ -69,6 +70,13 @@ ROUTES = {
     "GET /api/v1/knowledge/search": DOCUMENTS,
     "GET /api/v1/knowledge/passages/{passage_id}": DOCUMENTS,
     "POST /mcp": TURN,
+    "GET /api/v1/agent-profiles": PERSONAS,
+    "POST /api/v1/agent-profiles": PERSONAS,
+    "GET /api/v1/agent-profiles/{slug}": PERSONAS,
+    "PATCH /api/v1/agent-profiles/{slug}": PERSONAS,
+    "DELETE /api/v1/agent-profiles/{slug}": NO_TEXT,
+    "POST /api/v1/agent-profiles/{slug}/archive": PERSONAS,
+    "POST /api/v1/agent-profiles/{slug}/restore": PERSONAS,
     "GET /api/v1/directives": WORK,
     "POST /api/v1/directives": WORK,
     "GET /api/v1/directives/{directive_id}": WORK,
@@ -113,6 +121,7 @@ VERBS_THAT_DO_NOT = {
     "keys",
     "directives",
     "tasks",
+    "profiles",
     "schedules",
 }
 
