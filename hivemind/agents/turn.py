@@ -17,6 +17,7 @@ from hivemind.agents.switch import Switch
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.budgets import Price, Prices
 from hivemind.guards import Finding, Guards
+from hivemind.knowledge import PROMPT as DOCUMENTS_ONLY
 from hivemind.persistence import Database
 from hivemind.providers import Calls, ProviderMessage, ProviderRequest, StopReason, ToolCall, ToolSpec
 from hivemind.providers import Usage as ProviderUsage
@@ -54,6 +55,7 @@ class Turn:
     the prompt, and is paid for it and for what it streamed. `taken_up` says that a former incarnation
     admitted the turn: what it held may have been given back, and `lost_micros` is what its calls cost at
     most, which nobody can say any more. `calls` are those that end the turn because the client makes them.
+    `unsupported` says that an answer was withheld because no document supports it.
     """
 
     id: UUID
@@ -74,6 +76,7 @@ class Turn:
     incomplete: Bound | None = None
     calls: tuple[ToolCall, ...] = ()
     stop: StopReason = "end"
+    unsupported: bool = False
     asked: bool = False
     received_bytes: int = 0
     request: ProviderRequest = field(init=False)
@@ -140,7 +143,8 @@ def compose(
     What the client gave along comes beside what is the profile's: it may ask for a shorter answer, not for a
     longer one.
     """
-    system, most = profile.prompt, profile.max_output_tokens
+    system = f"{profile.prompt}\n\n{DOCUMENTS_ONLY}" if profile.documents_only else profile.prompt
+    most = profile.max_output_tokens
     after: tuple[ProviderMessage, ...] = ()
     if given is not None:
         system = "\n\n".join(part for part in (system, given.instructions) if part)
