@@ -132,6 +132,8 @@ async def end(
         if ended is not None:
             events.append(ended)
             return isinstance(ended, Reply)
+        # Nobody may be told what was not committed.
+        error = Interrupted("The conversation is being served elsewhere")
     if error is not None:
         events.append(Failed(error))
     else:

@@ -65,9 +65,10 @@ from turns t left join messages m on m.turn_id = t.id and m.role = 'assistant'
 where t.id = %s and t.agent_id = %s
 
 -- name: unfinished_agents
--- Those that wait for a person, or were told to wait, are left alone.
+-- Those that were told to wait are left alone, and those that wait for a person who has not answered.
 select distinct t.agent_id from turns t join agents a on a.id = t.agent_id
-where t.state = 'admitted' and a.state not in ('waiting_approval', 'paused', 'stopped', 'killed')
+where t.state = 'admitted' and a.state not in ('paused', 'stopped', 'killed')
+and not exists (select from approvals p where p.turn_id = t.id and p.state = 'pending' and a.state = 'waiting_approval')
 
 -- name: give_up
 update agents set state = 'failed', failure = %s, updated_at = now() where id = %s
