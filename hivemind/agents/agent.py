@@ -183,11 +183,13 @@ class Agent(Actor):
                     message, events = self._waiting.popleft()
                     await self._turn(message, events)
                 # A person's word may have come while the turn was on its way to wait for it.
-                if self._parked is not None and self._resuming:
+                parked = self._parked is not None
+                if not (parked and self._interrupted) and not (
+                    self._resuming and (parked or self._epoch is None)
+                ):
+                    break
+                if self._resuming:
                     self._epoch = None
-                elif self._epoch is not None or not self._resuming:
-                    if self._parked is None or not self._interrupted:
-                        break
         finally:
             self._working = self._resuming = False
         if self._epoch is None:
