@@ -34,12 +34,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How the present window of a cap stands; of a cap for everyone, the fullest one."""
+    """How the present window of a cap stands; of a cap for everyone, the fullest one.
+
+    `soft_at` is when what was spent reached the soft share; what is held may reach it before.
+    """
 
     subject: str
     start: date
     spent_micros: int
     reserved_micros: int
+    soft_at: datetime | None
     acknowledged_until: datetime | None
 
 
@@ -100,6 +104,7 @@ class Cap:
                 "reserved_micros": window.reserved_micros,
                 "share": round(self.share, 4),
                 "soft_reached": self.soft_reached,
+                "soft_at": window.soft_at,
                 "acknowledged_until": window.acknowledged_until,
                 "runs_out_at": runs_out_at(
                     rule.limit_micros, window.spent_micros, window.reserved_micros, start, end, now
@@ -196,6 +201,7 @@ def _cap(row: Row) -> Cap:
             row["window_start"],
             row["spent_micros"],
             row["reserved_micros"],
+            row["soft_at"],
             row["acknowledged_until"],
         )
     return Cap(row["id"], rule, row["name"], window, row["created_at"], row["updated_at"])

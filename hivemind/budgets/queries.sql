@@ -9,7 +9,7 @@ select release_expired() as released
 select c.id, c.scope, c.subject, c.period, c.limit_micros, c.soft_share, c.on_soft, c.created_at, c.updated_at,
        p.slug as name, window_of(c.period, now()) as window_start, coalesce(w.subject, '') as window_subject,
        coalesce(w.spent_micros, 0) as spent_micros, coalesce(w.reserved_micros, 0) as reserved_micros,
-       w.acknowledged_until
+       w.soft_at, w.acknowledged_until
 from caps c
 left join agent_profiles p on c.scope = 'profile' and p.id::text = c.subject
 left join lateral (
@@ -22,7 +22,7 @@ order by c.id limit %s
 -- name: strained
 select c.id, c.scope, c.subject, c.period, c.limit_micros, c.soft_share, c.on_soft, c.created_at, c.updated_at,
        p.slug as name, w.window_start, w.subject as window_subject, w.spent_micros, w.reserved_micros,
-       w.acknowledged_until
+       w.soft_at, w.acknowledged_until
 from caps c
 join cap_windows w on w.cap_id = c.id and w.window_start = window_of(c.period, now())
 left join agent_profiles p on c.scope = 'profile' and p.id::text = c.subject

@@ -274,6 +274,34 @@ def test_an_attempt_that_a_crash_lost_is_booked_at_its_worst(with_site):
     with_site(test)
 
 
+def test_the_attempts_of_an_agent_that_is_given_up_are_booked_at_their_worst(with_site):
+    async def test(site):
+        cap = await only_cap(site)
+        site.model.says("One, ", trio.Event())
+        answers = []
+
+        async def listen():
+            answers.append(await site.post("count"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            for attempt in (1, 2):
+                await site.model.asked(attempt)
+                site.system.whereis(agent_of(site)).kill()
+        assert answers[0].status_code in (502, 503), answers[0].text
+        # The caller is told before the turn is ended.
+        while not await site.value("select count(*) from audit_log where action = 'supervision:agent:given-up'"):
+            await trio.lowlevel.checkpoint()
+        (turn,) = await site.rows("select state, cost_micros from turns")
+        assert turn == {"state": "failed", "cost_micros": 2 * WORST}
+        assert await window_of(site, cap) == (2 * WORST, 0)
+        assert (await ask(site, "GET", COSTS))["items"][0]["cost_micros"] == 2 * WORST
+        detail = await site.value("select detail from audit_log where action = 'chat:turn:failed'")
+        assert detail["lost_micros"] == 2 * WORST
+
+    with_site(test, supervision={"agents": {"max_restarts": 1}})
+
+
 def test_a_turn_that_is_taken_up_is_refused_when_no_cap_covers_it_again(with_site):
     async def test(site):
         cap = await only_cap(site, limit_micros=2 * WORST - 1)
