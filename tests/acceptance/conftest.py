@@ -22,7 +22,8 @@ CHAT = "/api/v1/public/agents/chat"
 
 
 class Model:
-    """Speaks OpenAI's dialect. What it says is a list of texts; an event in it is waited for.
+    """Speaks OpenAI's dialect. What it says is a list of texts; an event in it is waited for, and a dict is the
+    call of a tool: its name and arguments.
 
     An int instead of a list is the status of a refusal.
     """
@@ -90,13 +91,20 @@ class Model:
         await stream.send_all(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
         )
+        calls = 0
         for piece in pieces:
             if isinstance(piece, trio.Event):
                 await piece.wait()
+            elif isinstance(piece, dict):
+                ((name, arguments),) = piece.items()
+                function = {"name": name, "arguments": json.dumps(arguments)}
+                calls += 1
+                call = {"index": calls - 1, "id": f"call_{calls}", "type": "function", "function": function}
+                await _chunk(stream, {"choices": [{"delta": {"tool_calls": [call]}}]})
             else:
                 await _chunk(stream, {"choices": [{"delta": {"content": piece}}]})
         usage = {"prompt_tokens": self.input_tokens, "completion_tokens": self.output_tokens}
-        await _chunk(stream, {"choices": [{"delta": {}, "finish_reason": "stop"}]})
+        await _chunk(stream, {"choices": [{"delta": {}, "finish_reason": "tool_calls" if calls else "stop"}]})
         await _chunk(stream, {"choices": [], "usage": usage})
         await stream.send_all(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
 

@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+import trio.testing
 
 from hivemind.actors import ActorSystem, ChildSpec
 from hivemind.errors import IntegrationError

@@ -74,8 +74,10 @@ class Connection(Actor):
         try:
             await self._connect()
         except Exception as error:
-            # The SDK's tasks fail in groups of groups: the innermost says what happened.
-            raise IntegrationError(f"The MCP server {self._link.name}: {_innermost(error)}") from error
+            # The SDK's tasks fail in groups of groups: the innermost says what happened, and that again at
+            # every attempt.
+            log.debug("the connection to the MCP server %s ended", self._link.name, exc_info=error)
+            raise IntegrationError(f"The MCP server {self._link.name}: {_innermost(error)}") from None
 
     async def _connect(self) -> None:
         with trio.CancelScope(deadline=trio.current_time() + CONNECT_SECONDS) as scope:
