@@ -123,7 +123,7 @@ class BudgetSettings(Section):
 
     lease_seconds: Positive | None = Field(
         None,
-        description="how long a reservation outlives a crashed turn; unset: 300, or as long as a step may take",
+        description="how long a reservation outlives a crashed turn; unset: 300, or longer where steps are",
     )
     prices: dict[str, tuple[int, int]] = Field(
         {},
