@@ -11,10 +11,11 @@ from uuid import UUID
 import trio
 from uuid_utils.compat import uuid7
 
-from hivemind import keyfiles
+from hivemind import keyfiles, killswitch
 from hivemind.actors import ActorSystem, ChildSpec, Exit, Policies, RowSupervisor, Supervisor
 from hivemind.agents import Agent, Profiles, Resources, give_up
 from hivemind.agents.dispatcher import Dispatcher
+from hivemind.agents.switch import Stage, Switch
 from hivemind.agents.tools import delegate, fetch, knowledge, task
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
@@ -33,6 +34,7 @@ from hivemind.http.recount import recount
 from hivemind.http.refusals import Refusals, RefusalWriter
 from hivemind.http.supervision import Tuning
 from hivemind.http.tokens import Tokens
+from hivemind.killswitch import KillSwitch
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
 from hivemind.plane.puller import Puller
@@ -51,6 +53,7 @@ KINDS = (
     "children",
     "directives",
     "edge",
+    "killswitch",
     "mcp",
     "plane",
     "refusals",
@@ -190,9 +193,11 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         )
         await migrate(database, report=report)
         client = await stack.enter_async_context(HttpClient())
-        calls = await _provider(settings, report, stack, client, children, parts)
+        switch = Switch()
+        await killswitch.look(database, switch)
+        calls = await _provider(settings, report, stack, client, switch, children, parts)
         guards = await trio.to_thread.run_sync(Guards.load, folder / "guards")
-        health = Health(database, calls, folder)
+        health = Health(database, calls, folder, switch)
         profiles = Profiles(database)
         system = ActorSystem(policies=policies)
         toolbox = await _tools(settings, stack, children, system, database, profiles, guards)
@@ -206,6 +211,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             settings.lease_seconds,
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
+            switch,
         )
         await stack.enter_async_context(system)
         limiter = Limiter(settings.limits)
@@ -235,10 +241,11 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                 Supervisor,
                 (
                     (
+                        ChildSpec("kill-switch", KillSwitch, (database, switch), policy=WORKER_POLICY),
                         ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
                         ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
-                        *_work(settings, database, profiles, client),
+                        *_work(settings, database, profiles, client, switch),
                     ),
                 ),
             ),
@@ -330,14 +337,18 @@ async def _provider(
     report: Report,
     stack: AsyncExitStack,
     client: HttpClient,
+    switch: Switch,
     children: list[ChildSpec],
     parts: dict[str, str],
 ) -> Calls:
     name = choose(settings.llm, local=local_installed())
     if name != "local" or settings.llm.endpoint is not None:
         calls = connect(settings.llm, client)
-        check = await ping_at_start(calls)
-        parts["model"] = f"{calls.name}: {calls.default_model or 'none'} ({check.message or 'answers'})"
+        if switch.refuses(Stage.EVERYTHING):
+            told: str | None = "not asked: everything is switched off"
+        else:
+            told = (await ping_at_start(calls)).message
+        parts["model"] = f"{calls.name}: {calls.default_model or 'none'} ({told or 'answers'})"
         return calls
     model = LocalModel(settings.local_model, settings.data.folder.resolve() / "models")
     try:
@@ -354,10 +365,10 @@ async def _provider(
 
 
 def _work(
-    settings: Settings, database: Database, profiles: Profiles, client: HttpClient
+    settings: Settings, database: Database, profiles: Profiles, client: HttpClient, switch: Switch
 ) -> Iterator[ChildSpec]:
     """What works without a person who waits."""
-    arguments = (database, profiles, settings.directives, uuid7())
+    arguments = (database, profiles, settings.directives, uuid7(), switch)
     yield ChildSpec("directives", Dispatcher, arguments, policy=WORKER_POLICY)
     if settings.schedules.enabled:
         yield ChildSpec("schedules", Ticker, (partial(sweep, database),), policy=WORKER_POLICY)

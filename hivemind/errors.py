@@ -145,10 +145,22 @@ class LimitsUnknown(Overloaded):
     code = "limits_unknown"
 
 
+class SwitchUnknown(Overloaded):
+    """It is not known whether an operator has switched this off: try again in a moment."""
+
+    code = "switch_unknown"
+
+
 class MailboxFull(Overloaded):
     """The actor has more messages waiting than it may keep: try again later."""
 
     code = "mailbox_full"
+
+
+class SwitchedOff(Refused):
+    """An operator has switched this off."""
+
+    code = "switched_off"
 
 
 class InputTooLong(Refused):

@@ -1,4 +1,4 @@
-"""Whether this server can do its work: database, provider, disk, money.
+"""Whether this server can do its work: database, provider, disk, money, and what operators switched off.
 
 Read by people, proxies and the watchdog.
 """
@@ -12,6 +12,7 @@ from typing import Literal
 
 import trio
 
+from hivemind.agents.switch import Stage, Switch
 from hivemind.budgets import strained
 from hivemind.errors import DatabaseUnavailable, ProviderError
 from hivemind.persistence import Database
@@ -22,6 +23,7 @@ _ORDER: tuple[Status, ...] = ("ok", "degraded", "down")
 _LOW_DISK_BYTES = 512 * 1024 * 1024
 _PROVIDER_FRESH_SECONDS = 15.0
 _BUDGETS_SECONDS = 1.0
+_CHECKS = ("database", "provider", "disk", "budgets", "kill_switch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,11 @@ class Report:
 class Health:
     """The checks of one server. The provider is asked every 15 s or after a failed call, the rest always."""
 
-    def __init__(self, database: Database, calls: Calls, folder: Path) -> None:
+    def __init__(self, database: Database, calls: Calls, folder: Path, switch: Switch) -> None:
         self._database = database
         self._calls = calls
         self._folder = folder
+        self._switch = switch
         self._provider = Check("degraded", "not asked yet")
         self._provider_at = float("-inf")
         self._failures: object = None
@@ -72,7 +75,8 @@ class Health:
             nursery.start_soon(ask, "provider", self._check_provider)
             nursery.start_soon(ask, "disk", self._check_disk)
             nursery.start_soon(ask, "budgets", self._check_budgets)
-        return Report({name: checks[name] for name in ("database", "provider", "disk", "budgets")})
+        checks["kill_switch"] = self._check_switch()
+        return Report({name: checks[name] for name in _CHECKS})
 
     async def _check_database(self) -> Check:
         try:
@@ -81,7 +85,22 @@ class Health:
             return Check("down", "the database does not answer", error.remedy)
         return Check("ok")
 
+    def _check_switch(self) -> Check:
+        setting = self._switch.setting
+        if setting is None:
+            return Check("degraded", "not known while the database does not answer: nothing new begins")
+        if setting.stage == Stage.NOTHING:
+            return Check("ok")
+        back = setting.stage - 1
+        return Check(
+            "degraded",
+            f"stage {setting.stage:d}: {setting}",
+            f"`hivemind kill-switch {back} --reason ...` goes back",
+        )
+
     async def _check_provider(self) -> Check:
+        if self._switch.refuses(Stage.EVERYTHING):
+            return Check("degraded", "not asked while everything is switched off")
         now = trio.current_time()
         fresh = now - self._provider_at < _PROVIDER_FRESH_SECONDS
         failures = self._calls.facts()["failures"]

@@ -42,12 +42,13 @@ async def admit(
 
     Raises:
         ProviderUnavailable: a setting is missing without which no model can be asked.
-        Refused: a gate refused it; that is in the audit log.
+        Refused: a gate refused it, or an operator has switched it off; that is in the audit log.
         DatabaseUnavailable: nothing is known of the outcome, and the database does not say in time.
     """
     profile = message.profile
     resources.calls.check()
     try:
+        await resources.switch.check_new_turn()
         text, detail = await _guard_input(resources, profile, message.text)
         model = profile.model or resources.calls.default_model
         price = resources.prices.of(resources.calls.name, model)

@@ -19,6 +19,7 @@ from hivemind.agents.following import answer
 from hivemind.agents.messages import Interrupt, UserMessage
 from hivemind.agents.profile import Profiles
 from hivemind.agents.retry import UNKNOWN
+from hivemind.agents.switch import Stage, Switch
 from hivemind.errors import DatabaseUnavailable, HivemindError
 from hivemind.persistence import Database
 from hivemind.settings import DirectiveSettings
@@ -63,11 +64,17 @@ class Dispatcher(Actor):
     kind: ClassVar[str] = "directives"
 
     def __init__(
-        self, database: Database, profiles: Profiles, settings: DirectiveSettings, owner: UUID
+        self,
+        database: Database,
+        profiles: Profiles,
+        settings: DirectiveSettings,
+        owner: UUID,
+        switch: Switch,
     ) -> None:
         self._holding = Holding(database, owner, settings.lease_seconds)
         self._profiles = profiles
         self._settings = settings
+        self._switch = switch
         self._in_hand: dict[UUID, trio.CancelScope] = {}
         self._waiting: frozenset[UUID] = frozenset()
         self._woken = trio.Event()
@@ -121,7 +128,7 @@ class Dispatcher(Actor):
 
     async def _take(self) -> None:
         room = self._settings.concurrency - len(self._in_hand.keys() - self._waiting)
-        if room <= 0:
+        if room <= 0 or self._switch.refuses(Stage.TURNS):
             return
         for taken in await self._holding.take(room, self._in_hand):
             self._taken += 1
@@ -133,6 +140,8 @@ class Dispatcher(Actor):
         while True:
             await trio.sleep(self._settings.lease_seconds / 3)
             before = set(self._in_hand)
+            if not before:
+                continue
             try:
                 kept = await self._holding.keep(before)
             except DatabaseUnavailable as error:

@@ -27,6 +27,7 @@ from hivemind.agents.events import (
 from hivemind.agents.gate import summary
 from hivemind.agents.journal import TurnState
 from hivemind.agents.steps import Effect, Step
+from hivemind.agents.switch import Setting, Stage
 from hivemind.agents.tools import arguments
 from hivemind.agents.tools.tool import Call, Outcome, Tool
 from hivemind.agents.turn import Resources, Turn, worst_case_micros
@@ -55,17 +56,23 @@ async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
     """Work the turn off into the events until it has ended, and commit it, or until it waits for a person.
 
     A provider that fails, or a cap that no longer covers it, ends the turn as failed; what was streamed is
-    paid. A bound that is reached ends it with what there is, and says so.
+    paid. A bound that is reached ends it with what there is, and says so. Switched off, it ends at once.
     """
     if not events.events:
         _tell_so_far(turn, events)
     error: HivemindError | None = None
     try:
-        with trio.move_on_after(turn.profile.bounds.max_turn_seconds) as time:
+        with (
+            resources.switch.turn() as switch,
+            trio.move_on_after(turn.profile.bounds.max_turn_seconds) as time,
+        ):
             if turn.taken_up and not turn.steps:
                 await _hold(resources, turn)
             if await _waits(resources, turn, events):
                 return
+        if switch.cancelled_caught:
+            await end(resources, turn, events, "interrupted", resources.switch.refusal())
+            return
         if time.cancelled_caught:
             turn.incomplete = "seconds"
         if turn.incomplete is not None:
@@ -164,6 +171,7 @@ async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolC
     """One call to the model, streamed through the hold-back window; the calls of tools that it wants."""
     window, seconds = resources.guards.window(), resources.guard_seconds
     wanted: list[ToolCall] = []
+    await resources.switch.known()
     turn.asked = True
     async with aclosing(resources.calls.stream(turn.request)) as stream:
         async for group in stream:
@@ -260,7 +268,9 @@ def _intent(resources: Resources, turn: Turn, call: ToolCall) -> Effect:
         return effect
     effect.arguments = parsed
     policy = resources.toolbox.policy(turn.profile, call.name)
-    if policy == "deny":
+    if off := _switched_off(tool, resources.switch.setting):
+        effect.state, effect.outcome = "failed", off
+    elif policy == "deny":
         effect.state, effect.outcome = "denied", "This agent may not use this tool."
     elif policy == "ask":
         effect.state = "waiting"
@@ -305,7 +315,9 @@ async def _make(
     tool = resources.toolbox.find(turn.profile, effect.call.name)
     async with limit:
         outcome = (
-            await _run(tool, turn, effect) if tool else Outcome("The tool is no longer there.", failed=True)
+            await _run(resources, tool, turn, effect)
+            if tool
+            else Outcome("The tool is no longer there.", failed=True)
         )
     text, detail = await _guarded(resources, turn, tool, outcome)
     effect.state, effect.outcome = ("failed" if outcome.failed else "done"), text
@@ -313,13 +325,22 @@ async def _make(
     events.append(ToolEnded(effect.id, effect.call.name, effect.state, text))
 
 
-async def _run(tool: Tool, turn: Turn, effect: Effect) -> Outcome:
+async def _run(resources: Resources, tool: Tool, turn: Turn, effect: Effect) -> Outcome:
+    if off := _switched_off(tool, await resources.switch.known()):
+        return Outcome(off, failed=True)
     call = Call(effect.id, turn.id, turn.agent_id, turn.profile.id, turn.caller, effect.arguments)
     with trio.move_on_after(tool.timeout_seconds):
         return await tool.run(call)
     return Outcome(
         f"No answer within {tool.timeout_seconds:g} s; it may have taken effect all the same.", failed=True
     )
+
+
+def _switched_off(tool: Tool, setting: Setting | None) -> str | None:
+    """Why a call may not be made; a setting that nobody knows is waited for before it is."""
+    if not tool.outbound or setting is None or setting.stage < Stage.TOOLS:
+        return None
+    return f"Not done, an operator has switched this off ({setting})."
 
 
 async def _guarded(

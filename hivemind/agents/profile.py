@@ -84,6 +84,11 @@ class Profiles:
         except KeyError:
             raise NotFound("The agent's profile is gone") from None
 
+    async def every(self) -> list[Profile]:
+        """All of them, by slug."""
+        await self._freshen()
+        return [self._by_slug[slug] for slug in sorted(self._by_slug)]
+
     async def _freshen(self) -> None:
         if trio.current_time() - self._read_at < self._fresh_seconds:
             return

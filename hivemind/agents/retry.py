@@ -15,7 +15,16 @@ PASSING = frozenset(
 )
 # Nothing is known of how the turn goes on: asked again in the same attempt, by the same idempotency key.
 UNKNOWN = frozenset(
-    {"agent_unavailable", "database_unavailable", "mailbox_full", "agent_busy", "conflict", "interrupted"}
+    {
+        "agent_unavailable",
+        "database_unavailable",
+        "mailbox_full",
+        "agent_busy",
+        "conflict",
+        "interrupted",
+        "switched_off",
+        "switch_unknown",
+    }
 )
 
 

@@ -12,6 +12,7 @@ from hivemind.agents.bounds import Bound
 from hivemind.agents.events import Usage
 from hivemind.agents.profile import Profile, Profiles
 from hivemind.agents.steps import Step
+from hivemind.agents.switch import Switch
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.budgets import Price, Prices
 from hivemind.guards import Finding, Guards
@@ -41,6 +42,7 @@ class Resources:
     lease_seconds: float
     guard_seconds: float
     context_tokens: int | None = None
+    switch: Switch = field(default_factory=Switch.left_on)
 
 
 @dataclass(slots=True)

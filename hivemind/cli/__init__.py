@@ -40,8 +40,10 @@ VERBS = {
     ),
     "tasks": Verb("hivemind.cli.tasks", "tasks", "Keep items of work, and have agents do them."),
     "schedules": Verb("hivemind.cli.schedules", "schedules", "Have work done at given times."),
+    "mcp": Verb("hivemind.cli.mcp", "mcp", "Offer the agents to an MCP client."),
     "config": Verb("hivemind.cli.config", "config", "Show the settings and where they come from."),
     "doctor": Verb("hivemind.cli.doctor", "doctor", "Check this installation and say how to mend it."),
+    "kill-switch": Verb("hivemind.cli.killswitch", "kill_switch", "Switch off tools, turns or everything."),
     "guards": Verb("hivemind.cli.guards", "guards", "Run the guards over texts."),
 }
 

@@ -32,6 +32,7 @@ STATUSES: dict[type[errors.HivemindError], int] = {
     errors.Refused: 403,
     errors.RateLimited: 429,
     errors.Overloaded: 503,
+    errors.SwitchedOff: 503,
     errors.InputTooLong: 413,
     errors.GuardRefused: 422,
     errors.GuardFailed: 503,

@@ -14,7 +14,9 @@ from hivemind.http import (
     costs,
     directives,
     guards,
+    killswitch,
     knowledge,
+    mcp,
     operators,
     plane,
     problems,
@@ -54,8 +56,10 @@ def lane(
     app.register_blueprint(caps.routes(database, access))
     app.register_blueprint(costs.routes(database, access))
     app.register_blueprint(guards.routes(checks, access))
+    app.register_blueprint(killswitch.routes(database, system, access))
     app.register_blueprint(knowledge.routes(database, access))
     profiles = Profiles(database)
+    app.register_blueprint(mcp.routes(system, profiles, database, access))
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))

@@ -64,7 +64,7 @@ def builtin(database: Database, profiles: Profiles) -> Builtin:
                 f"Schedule {schedule.rule.name} is made; it runs first at {schedule.next_run_at:%c} UTC."
             )
 
-        return Tool(NAME, _DESCRIPTION, parameters, run, repeatable=True)
+        return Tool(NAME, _DESCRIPTION, parameters, run, repeatable=True, outbound=False)
 
     return Builtin(make, _mistake)
 

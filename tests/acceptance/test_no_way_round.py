@@ -40,6 +40,8 @@ ROUTES = {
     "GET /api/v1/health": NO_TEXT,
     "GET /api/v1/actors": NO_TEXT,
     "GET /api/v1/actors/{address}": NO_TEXT,
+    "GET /api/v1/kill-switch": NO_TEXT,
+    "PUT /api/v1/kill-switch": NO_TEXT,
     "GET /api/v1/actors/events": NO_TEXT,
     "POST /api/v1/actors/{address}/{deed}": NO_TEXT,
     "GET /api/v1/supervision": NO_TEXT,
@@ -64,6 +66,7 @@ ROUTES = {
     "DELETE /api/v1/knowledge/{document_id}": NO_TEXT,
     "GET /api/v1/knowledge/search": DOCUMENTS,
     "GET /api/v1/knowledge/passages/{passage_id}": DOCUMENTS,
+    "POST /mcp": TURN,
     "GET /api/v1/directives": WORK,
     "POST /api/v1/directives": WORK,
     "GET /api/v1/directives/{directive_id}": WORK,
@@ -91,7 +94,7 @@ ROUTES = {
 }
 FRAMES = {"message": TURN, "resume": RELEASED, "interrupt": NO_TEXT, "ping": NO_TEXT}
 AGENT_MESSAGES = {"UserMessage": TURN, "Attach": RELEASED, "Interrupt": NO_TEXT, "Resume": NO_TEXT}
-VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat"}
+VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat", "mcp": "over POST /mcp"}
 VERBS_THAT_DO_NOT = {
     "serve",
     "migrate",
@@ -100,6 +103,7 @@ VERBS_THAT_DO_NOT = {
     "config",
     "doctor",
     "guards",
+    "kill-switch",
     "audit",
     "keys",
     "directives",
@@ -114,7 +118,7 @@ ONLY_THERE = {
     "ProviderRequest": {"agents/turn.py"},
     "Delta": {"agents/loop.py"},
     "Reply": {"agents/loop.py", "agents/journal.py", "http/lane.py", "http1.py"},  # the last two are HTTP's
-    "UserMessage": {"http/chat.py", "agents/dispatcher.py"},
+    "UserMessage": {"http/chat.py", "agents/dispatcher.py", "agents/tools/delegate.py", "http/mcp_server.py"},
 }
 
 

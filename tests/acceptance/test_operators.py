@@ -19,6 +19,7 @@ def test_health_says_how_each_part_is(with_site):
             "provider": "ok",
             "disk": "ok",
             "budgets": "ok",
+            "kill_switch": "ok",
         }
 
     with_site(test)
@@ -49,6 +50,7 @@ def test_the_tree_shows_every_actor_and_what_it_does(with_site):
             address = f"/agents/{accepted['conversation_id']}"
             assert names(agents) == [address]
             assert names(workers) == [
+                "/workers/kill-switch",
                 "/workers/watchdog",
                 "/workers/seal",
                 "/workers/refusals",

@@ -51,7 +51,13 @@ def builtin(system: ActorSystem, database: Database, profiles: Profiles) -> Buil
             "additionalProperties": False,
         }
         return Tool(
-            NAME, _DESCRIPTION, parameters, delegation.run, repeatable=True, timeout_seconds=MAX_SECONDS + 30
+            NAME,
+            _DESCRIPTION,
+            parameters,
+            delegation.run,
+            repeatable=True,
+            timeout_seconds=MAX_SECONDS + 30,
+            outbound=False,
         )
 
     return Builtin(make, _mistake)

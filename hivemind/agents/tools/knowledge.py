@@ -48,7 +48,7 @@ def builtin(database: Database) -> Builtin:
                 return Outcome(f"The documents cannot be searched now: {error.message}", failed=True)
             return Outcome(shown(found))
 
-        return Tool(NAME, _DESCRIPTION, _PARAMETERS, run, repeatable=True)
+        return Tool(NAME, _DESCRIPTION, _PARAMETERS, run, repeatable=True, outbound=False)
 
     return Builtin(make, _mistake)
 

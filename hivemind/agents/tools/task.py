@@ -47,7 +47,7 @@ def builtin(database: Database, profiles: Profiles) -> Builtin:
                 return Outcome(f"The task was not written down: {error.message}", failed=True)
             return Outcome(f"Task {task.id} is written down: {task.title}")
 
-        return Tool(NAME, _DESCRIPTION, parameters, run, repeatable=True)
+        return Tool(NAME, _DESCRIPTION, parameters, run, repeatable=True, outbound=False)
 
     return Builtin(make, _mistake)
 

@@ -40,7 +40,7 @@ class Tool:
 
     `run` raises nothing expected: an error of the tool is a failed `Outcome`, anything else a defect that
     ends the agent's incarnation. Cancelling it closes what it holds. `repeatable` says that it may run twice
-    with the same id without harm.
+    with the same id without harm; `outbound` that it reaches outside this installation, or might.
     """
 
     name: str
@@ -50,3 +50,4 @@ class Tool:
     repeatable: bool = False
     max_result_chars: int = 20_000
     timeout_seconds: float = 30.0
+    outbound: bool = True

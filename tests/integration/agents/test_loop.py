@@ -24,6 +24,7 @@ from hivemind.agents import (
     answer_approval,
     expire_approvals,
 )
+from hivemind.agents.switch import Setting, Stage
 from hivemind.agents.tools.tool import Outcome, Tool
 from hivemind.budgets import Prices
 from hivemind.guards import Guards
@@ -48,14 +49,16 @@ class Box:
     policies: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[str, UUID]] = field(default_factory=list)
 
-    def tool(self, name, result="done", *, policy="allow", repeatable=False, before=None):
+    def tool(self, name, result="done", *, policy="allow", repeatable=False, before=None, outbound=True):
         async def run(call):
             self.calls.append((name, call.id))
             if before is not None:
                 await before()
             return result if isinstance(result, Outcome) else Outcome(result)
 
-        self.tools[name] = Tool(name, f"Does {name}.", ANYTHING, run, repeatable=repeatable)
+        self.tools[name] = Tool(
+            name, f"Does {name}.", ANYTHING, run, repeatable=repeatable, outbound=outbound
+        )
         self.policies[name] = policy
 
     def for_profile(self, profile):
@@ -410,3 +413,83 @@ def test_a_message_behind_a_waiting_turn_is_answered_after_it(on_bench):
         assert isinstance(last, Reply)
 
     on_bench(test, wants("pay"), tells("Paid."), tells("Two."), box=box)
+
+
+def switched_off(stage):
+    return Setting(stage, "the bill"), float("inf")
+
+
+def test_a_tool_that_is_switched_off_is_not_called_and_no_person_is_asked(on_bench):
+    box = Box()
+    box.tool("fetch")
+    box.tool("pay", policy="ask")
+    box.tool("look", "seen", outbound=False)
+
+    async def test(bench):
+        bench.resources.switch.learn(*switched_off(Stage.TOOLS))
+        assert (await bench.says()).text == "Then without."
+        assert [name for name, _ in box.calls] == ["look"]
+        fetch, pay, look = await effects(bench)
+        assert fetch[1] == pay[1] == "failed" and "the bill" in fetch[2]
+        assert look == ("look", "done", "seen")
+
+    on_bench(test, wants("fetch", "pay", "look"), tells("Then without."), box=box)
+
+
+def test_a_call_that_was_allowed_is_not_made_once_tools_are_switched_off(on_bench):
+    box = Box()
+    box.tool("pay", policy="ask")
+
+    async def test(bench):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bench.says)
+            question = await bench.question()
+            bench.resources.switch.learn(*switched_off(Stage.TOOLS))
+            await bench.say_yes(question)
+        assert box.calls == []
+        ((_, state, told),) = await effects(bench)
+        assert state == "failed" and "the bill" in told
+
+    on_bench(test, wants("pay"), tells("Not paid."), box=box)
+
+
+def test_everything_off_ends_a_turn_in_the_middle_of_a_call_and_takes_none_up(on_bench):
+    box = Box()
+
+    async def test(bench):
+        async def off():
+            bench.resources.switch.learn(*switched_off(Stage.EVERYTHING))
+            await trio.sleep_forever()
+
+        box.tool("pay", before=off)
+        last = await bench.says()
+        assert isinstance(last, Failed) and last.error.code == "switched_off"
+        assert await effects(bench) == [("pay", "unknown", None)]
+        row = await bench.row("select state, error_code from turns")
+        assert row == {"state": "interrupted", "error_code": "switched_off"}
+        bench.agent.tell(Resume())
+        assert len(bench.model.requests) == 1
+
+    on_bench(test, wants("pay"), tells("Never."), box=box)
+
+
+def test_an_answer_to_a_question_resumes_nothing_while_everything_is_off(on_bench):
+    box = Box()
+    box.tool("pay", policy="ask")
+
+    async def test(bench):
+        ended = None
+
+        async def ask():
+            nonlocal ended
+            ended = await bench.says()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            question = await bench.question()
+            bench.resources.switch.learn(*switched_off(Stage.EVERYTHING))
+            await bench.say_yes(question)
+        assert isinstance(ended, Failed) and ended.error.code == "switched_off"
+        assert box.calls == []
+
+    on_bench(test, wants("pay"), tells("Never."), box=box)

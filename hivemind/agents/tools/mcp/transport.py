@@ -29,7 +29,7 @@ def transport(server: McpServerSettings, http: HttpClient) -> Transport:
     if server.command is not None:
         return stdio_client(parameters(server), errlog=sys.__stderr__ or sys.stderr)
     assert server.url is not None
-    return _over_http(
+    return over_http(
         server.url, {name: value.get_secret_value() for name, value in server.headers.items()}, http
     )
 
@@ -47,7 +47,8 @@ def parameters(server: McpServerSettings) -> StdioServerParameters:
 
 
 @asynccontextmanager
-async def _over_http(url: str, headers: dict[str, str], http: HttpClient) -> AsyncIterator[Any]:
+async def over_http(url: str, headers: dict[str, str], http: HttpClient) -> AsyncIterator[Any]:
+    """Streamable HTTP with these headers on every request."""
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
             httpx2.AsyncClient(
