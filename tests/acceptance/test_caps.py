@@ -148,7 +148,8 @@ def test_a_cap_shows_how_it_stands_and_refuses_when_it_is_used_up(with_site):
         assert response.status_code == 402
         assert response.json()["error"]["code"] == "budget_exceeded"
         (row,) = await site.rows("select detail from audit_log where action = 'chat:turn:refused'")
-        assert row["detail"] == {"code": "budget_exceeded", "cap": cap["id"]}
+        assert (row["detail"]["code"], row["detail"]["cap"]) == ("budget_exceeded", cap["id"])
+        assert row["detail"]["reason"] == "The install cap for this day is used up"
         window = (await ask(site, "GET", f"{CAPS}/{cap['id']}"))["cap"]["window"]
         assert window["share"] == 1.0
         assert window["runs_out_at"] is not None
