@@ -171,8 +171,12 @@ def test_what_is_released_has_passed_the_window():
     assert given and all(text.startswith("await gate.passed(seconds, ") for text in given)
     # Beside it only what was released before a crash, and the product's own sentence at a bound.
     deltas = {name: text for name, text in functions.items() if "Delta(" in text}
-    assert deltas.keys() == {"_release", "_say", "_tell_so_far"}
-    assert "Delta(step.text)" in deltas["_tell_so_far"]
+    assert deltas.keys() == {"_tell", "_stand"}
+    told = {name for name, text in functions.items() if "_tell(turn, events, " in text}
+    assert told == {"_release", "_say", "_tell_so_far"}
+    assert "_tell(turn, events, step.text)" in functions["_tell_so_far"]
+    # An answer from documents only is seen whole first: it goes out as it was released, or the product's refusal.
+    assert re.findall(r"Delta\((.*?)\)", functions["_stand"]) == ["turn.reply"]
     said = re.findall(r"_say\(turn, events, (.*)\)$", functions["answer"], re.MULTILINE)
     assert said == ["turn.profile.bounds.told(turn.incomplete)"]
 
