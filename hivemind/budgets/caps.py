@@ -1,6 +1,6 @@
 """Caps as owners see and change them: rows, each with how its window of the moment stands.
 
-Every change is audited in the statement that makes it. Holding money in caps is `reservations` and SQL.
+Every change is audited, `by` whom as well, in its own statement. Holding money is `reservations` and SQL.
 """
 
 from dataclasses import dataclass
@@ -131,7 +131,7 @@ async def cap(database: Database, cap_id: UUID) -> Cap:
     return _cap(rows[0])
 
 
-async def create(database: Database, rule: Rule) -> Cap:
+async def create(database: Database, rule: Rule, *, by: str) -> Cap:
     """Make a cap.
 
     Raises:
@@ -140,7 +140,16 @@ async def create(database: Database, rule: Rule) -> Cap:
     cap_id = uuid7()
     made = await database.fetch_one(
         _QUERIES["create"],
-        (cap_id, rule.scope, rule.subject, rule.period, rule.limit_micros, rule.soft_share, rule.on_soft),
+        (
+            cap_id,
+            rule.scope,
+            rule.subject,
+            rule.period,
+            rule.limit_micros,
+            rule.soft_share,
+            rule.on_soft,
+            by,
+        ),
     )
     if made is None:
         raise Conflict("There is a cap for this scope, subject and period", remedy="change that one")
@@ -148,7 +157,13 @@ async def create(database: Database, rule: Rule) -> Cap:
 
 
 async def change(
-    database: Database, cap_id: UUID, limit_micros: int, soft_share: float | None, on_soft: OnSoft
+    database: Database,
+    cap_id: UUID,
+    limit_micros: int,
+    soft_share: float | None,
+    on_soft: OnSoft,
+    *,
+    by: str,
 ) -> Cap:
     """Give a cap another limit or soft share; windows that are below the new share may reach it again.
 
@@ -156,30 +171,35 @@ async def change(
         NotFound: there is no such cap.
     """
     changed = await database.fetch_one(
-        _QUERIES["change"], (cap_id, limit_micros, soft_share, on_soft), repeatable=True
+        _QUERIES["change"], (cap_id, limit_micros, soft_share, on_soft, by), repeatable=True
     )
     if changed is None:
         raise NotFound("There is no such cap")
     return await cap(database, cap_id)
 
 
-async def delete(database: Database, cap_id: UUID) -> None:
+async def delete(database: Database, cap_id: UUID, *, by: str) -> None:
     """Remove a cap and what it counted; what turns cost stays.
 
     Raises:
         NotFound: there is no such cap.
     """
-    if await database.fetch_one(_QUERIES["delete"], (cap_id,)) is None:
+    if await database.fetch_one(_QUERIES["delete"], (cap_id, by)) is None:
         raise NotFound("There is no such cap")
 
 
-async def acknowledge(database: Database, cap_id: UUID, subject: str, until: datetime | None) -> Cap:
+async def acknowledge(
+    database: Database, cap_id: UUID, subject: str, until: datetime | None, *, by: str
+) -> Cap:
     """Let turns begin past the soft share in the present window, until then or until it ends.
 
     Raises:
         NotFound: there is no such cap, or it has no windows.
     """
-    if await database.fetch_one(_QUERIES["acknowledge"], (subject, until, cap_id), repeatable=True) is None:
+    if (
+        await database.fetch_one(_QUERIES["acknowledge"], (subject, until, cap_id, by), repeatable=True)
+        is None
+    ):
         raise NotFound("There is no such cap with a window")
     return await cap(database, cap_id)
 

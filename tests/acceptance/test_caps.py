@@ -54,7 +54,10 @@ def test_a_cap_is_made_read_changed_and_deleted(with_site):
         await ask(site, "GET", path, status=404)
         await ask(site, "PATCH", path, {"limit_micros": 1}, 404)
         await ask(site, "DELETE", path, status=404)
-        rows = await site.rows("select action from audit_log where action like 'admin:cap:%%' order by id")
+        rows = await site.rows(
+            "select action, detail from audit_log where action like 'admin:cap:%%' order by id"
+        )
+        assert {row["detail"]["by"] for row in rows} == {"operator:api_key"}
         verbs = [row["action"].rpartition(":")[2] for row in rows]
         assert verbs == ["deleted", "created", "changed", "changed", "deleted"]
 
