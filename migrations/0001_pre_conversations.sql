@@ -197,11 +197,16 @@ create function claim(p_agent uuid, p_lease interval, out epoch bigint, out prof
 declare
     was text;
 begin
-    update agents a set epoch = a.epoch + 1, updated_at = now() where a.id = p_agent and a.state <> 'erased'
-    returning a.epoch, a.profile_id, a.state into epoch, profile_id, was;
+    select a.state into was from agents a where a.id = p_agent and a.state <> 'erased' for no key update;
     if not found then
         return;
     end if;
+    -- What waited for a person runs again as soon as nothing is left to answer, whatever the answers were.
+    update agents a set epoch = a.epoch + 1, updated_at = now(),
+        state = case when was = 'waiting_approval' and not exists (
+                    select from approvals p where p.agent_id = a.id and p.state = 'pending') then 'running'
+                else a.state end
+    where a.id = p_agent returning a.epoch, a.profile_id into epoch, profile_id;
     -- A turn that waited for a person was not cut off.
     update turns t set attempts = t.attempts + case was when 'waiting_approval' then 0 else 1 end
     where t.agent_id = p_agent and t.state = 'admitted'

@@ -132,6 +132,9 @@ begin
     update effects set state = p_state, outcome = p_outcome, detail = p_detail, ended_at = now()
     where id = p_effect and turn_id = p_turn and state = 'started';
     if found then
+        if own.attempts > 1 then
+            update turns set attempts = 1 where id = p_turn;
+        end if;
         insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail)
         values ('agent:tool:ended', own.profile_id, own.agent_id, p_turn, own.caller,
                 p_detail || jsonb_build_object('effect', p_effect, 'state', p_state));
@@ -148,6 +151,10 @@ begin
     if own.id is null then
         return false;
     end if;
+    -- Who waits for a person has asked the model nothing that is not written down.
+    if own.attempts > 1 then
+        update turns set attempts = 1 where id = p_turn;
+    end if;
     with doubts as (
         update effects set state = 'unknown' where turn_id = p_turn and id = any (p_doubts) and state = 'started'
         returning id, tool
@@ -159,9 +166,8 @@ begin
     select 'agent:tool:in-doubt', own.profile_id, own.agent_id, p_turn, own.caller,
            jsonb_build_object('effect', id, 'tool', tool)
     from doubts;
-    -- An answer that came meanwhile is not waited for.
-    update agents set state = 'waiting_approval', updated_at = now() where id = own.agent_id
-    and exists (select from approvals where turn_id = p_turn and state = 'pending');
+    -- Even where the last answer came meanwhile: whoever waits for nobody any more is taken up (unfinished_agents).
+    update agents set state = 'waiting_approval', updated_at = now() where id = own.agent_id;
     return true;
 end $$;
 

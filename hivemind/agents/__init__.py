@@ -3,6 +3,7 @@
 from hivemind.agents.agent import Agent, give_up
 from hivemind.agents.events import Accepted, Delta, Event, EventLog, Failed, Reply, Usage
 from hivemind.agents.following import Followed, answer, follow
+from hivemind.agents.given import Given
 from hivemind.agents.journal import unfinished_agents
 from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
 from hivemind.agents.profile import Profile, Profiles
@@ -18,6 +19,7 @@ __all__ = [
     "EventLog",
     "Failed",
     "Followed",
+    "Given",
     "Interrupt",
     "Profile",
     "Profiles",

@@ -80,8 +80,9 @@ class Agent(Actor):
             case Interrupt():
                 self._interrupt()
             case Resume():
+                self._resuming = True
                 if not self._working:
-                    self._epoch, self._resuming = None, True
+                    self._epoch = None
                     self._work_on()
         return None
 
@@ -170,21 +171,31 @@ class Agent(Actor):
 
     async def _work(self) -> None:
         try:
-            if self._interrupted and self._parked is not None:
-                opened, events = self._parked
-                await loop.end(self._resources, opened, events, "interrupted", Interrupted())
-                self._parked, self._interrupted = None, False
-            elif self._resuming or not self._waiting:
-                self._resuming = False
-                await self._recover()
-            # A message that comes while a turn waits for a person waits behind it.
-            while self._waiting and self._parked is None:
-                message, events = self._waiting.popleft()
-                await self._turn(message, events)
+            while True:
+                if self._interrupted and self._parked is not None:
+                    opened, events = self._parked
+                    await loop.end(self._resources, opened, events, "interrupted", Interrupted())
+                    self._parked, self._interrupted = None, False
+                elif self._resuming or not self._waiting:
+                    self._resuming = False
+                    await self._recover()
+                # A message that comes while a turn waits for a person waits behind it.
+                while self._waiting and self._parked is None:
+                    message, events = self._waiting.popleft()
+                    await self._turn(message, events)
+                # A person's word may have come while the turn was on its way to wait for it.
+                parked = self._parked is not None
+                if not (parked and self._interrupted) and not (
+                    self._resuming and (parked or self._epoch is None)
+                ):
+                    break
+                if self._resuming:
+                    self._epoch = None
         finally:
-            self._working = False
+            self._working = self._resuming = False
         if self._epoch is None:
-            # Nothing of this agent is in the database: it is forgotten after what is in its mailbox.
+            # Nothing of this agent is in the database, or nothing more will be: it is forgotten after what is
+            # in its mailbox.
             self.stop()
 
     async def _recover(self) -> None:
@@ -195,6 +206,8 @@ class Agent(Actor):
                 await self._finish_left()
             except DatabaseUnavailable:
                 log.warning("the database is away: %s waits to be taken up", self.address)
+                if self._left is None:
+                    self._epoch = None
                 await trio.sleep(_RECOVERY_RETRY_SECONDS)
                 continue
             except NotFound:
@@ -223,6 +236,9 @@ class Agent(Actor):
                 self._not_admitted(opened, events, message)
                 return
             await self._answer(opened, events, scope)
+            if message.given is not None and events.ended:
+                # The client keeps the conversation: nobody comes back to this one.
+                self._epoch = None
         except DatabaseUnavailable as error:
             # It may have been admitted all the same: find out before anything else is done.
             self._epoch = None
@@ -263,7 +279,7 @@ class Agent(Actor):
             elsewhere = opened.agent_id != self._id
             if (elsewhere and message.opens) or (not elsewhere and self._knows_not(opened.turn_id)):
                 # Not opened by this message; or admitted by an incarnation that could not tell: claim it.
-                self._epoch = None
+                self._epoch, self._resuming = None, not elsewhere
             events.append(Known(opened.turn_id, opened.agent_id))
 
     def _knows_not(self, turn_id: UUID) -> bool:
@@ -298,22 +314,25 @@ class Agent(Actor):
                 self._left = claim
                 # Those who listened while the turn waited for a person go on where they were.
                 if self._parked is None or self._parked[0].id != claim.turn_id:
+                    if self._log is not None:
+                        self._log.append(Lost())
                     self._log = EventLog(claim.epoch, claim.turn_id)
             self._parked = None
             self._epoch = claim.epoch
 
     async def _finish_left(self) -> None:
         """Run the turn again that a former incarnation did not end; not for ever."""
-        left, self._left = self._left, None
-        events = self._log
+        left, events = self._left, self._log
         if left is None or left.turn_id is None or events is None:
             return
         resources = self._resources
         found = await journal.unfinished(resources.database, left.turn_id)
         if found is None:
+            self._left = None
             return
         profile = await resources.profiles.by_id(left.profile_id)
         done = await steps.load(resources.database, left.turn_id)
+        self._left = None
         opened = admission.take_up(
             resources, profile, self._id, left.epoch, self._history, found, done, left.attempts - 1
         )
