@@ -30,8 +30,8 @@ class Call:
 class Outcome:
     """What the model is told; `failed` is an error that it can mend or work round.
 
-    `unknown` says that nobody can tell whether the call took effect: unless its tool is repeatable, a person is
-    asked before anything goes on.
+    `unknown` says that nobody can tell whether the call took effect: unless its tool is repeatable, a person
+    is asked before anything goes on.
     """
 
     text: str
