@@ -159,8 +159,10 @@ begin
     select 'agent:tool:in-doubt', own.profile_id, own.agent_id, p_turn, own.caller,
            jsonb_build_object('effect', id, 'tool', tool)
     from doubts;
-    -- An answer that came meanwhile is not waited for.
-    update agents set state = 'waiting_approval', updated_at = now() where id = own.agent_id
+    update turns set parked = true where id = p_turn;
+    -- An answer that came meanwhile is not waited for, and what holds the agent besides counts more.
+    update agents set state = 'waiting_approval', updated_at = now()
+    where id = own.agent_id and state not in ('paused', 'failed', 'stopped', 'killed')
     and exists (select from approvals where turn_id = p_turn and state = 'pending');
     return true;
 end $$;

@@ -53,10 +53,11 @@ _PARAGRAPH = "\n\n"
 
 
 async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
-    """Work the turn off into the events until it has ended, and commit it, or until it waits for a person.
+    """Work the turn off into the events until it has ended, and commit it, or until it has to wait.
 
-    A provider that fails, or a cap that no longer covers it, ends the turn as failed; what was streamed is
-    paid. A bound that is reached ends it with what there is, and says so. Switched off, it ends at once.
+    It waits for a person, or because its agent halts. A provider that fails, or a cap that no longer covers
+    it, ends the turn as failed; what was streamed is paid. A bound that is reached ends it with what there
+    is, and says so. Switched off, it ends at once.
     """
     if not events.events:
         _tell_so_far(turn, events)
@@ -108,7 +109,7 @@ async def end(
             turn.id,
             turn.epoch,
             state,
-            reply if state == "answered" else None,
+            reply if state == "answered" or (state == "interrupted" and reply) else None,
             turn.settled(),
             error,
             detail,
@@ -142,12 +143,16 @@ def _tell_so_far(turn: Turn, events: EventLog) -> None:
 
 
 async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
-    """Go on until there is an answer, complete or not (false), or until a person has to be asked (true)."""
+    """Go on until there is an answer, complete or not (false), or until it has to wait (true)."""
     bounds = turn.profile.bounds
     while True:
+        if turn.halting and not (turn.steps and turn.steps[-1].under_way):
+            return await _halted(resources, turn, events)
         if turn.steps:
             if turn.steps[-1].open and not await _work_off(resources, turn, turn.steps[-1], events):
                 return True
+            if turn.halting:
+                return await _halted(resources, turn, events)
             turn.next_call()
             turn.incomplete = bounds.reached(len(turn.steps), turn.total())
             if turn.incomplete is not None:
@@ -162,6 +167,13 @@ async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
             turn.incomplete = "same_call"
             return False
         await _intend(resources, turn, wanted, began_at, events)
+
+
+async def _halted(resources: Resources, turn: Turn, events: EventLog) -> bool:
+    """Wait between two steps: nothing is under way."""
+    await _owned(lambda: steps.park(resources.database, turn.id, turn.epoch, (), 0), turn)
+    events.append(Waiting(()))
+    return True
 
 
 # -- the model
@@ -274,6 +286,8 @@ def _intent(resources: Resources, turn: Turn, call: ToolCall) -> Effect:
         effect.state, effect.outcome = "denied", "This agent may not use this tool."
     elif policy == "ask":
         effect.state = "waiting"
+    elif turn.halting:
+        effect.state = "approved"  # made when the turn goes on, if it does
     return effect
 
 

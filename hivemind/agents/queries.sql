@@ -17,7 +17,7 @@ from admit(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, make_interv
 select commit_turn(%s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, %s::jsonb) as done
 
 -- name: claim
-select epoch, profile_id, turn, turn_attempts from claim(%s, make_interval(secs => %s))
+select epoch, profile_id, agent_state, turn, turn_attempts from claim(%s, make_interval(secs => %s))
 
 -- name: history
 -- The newest messages of a conversation, oldest first, without those of turns that ended unanswered.
@@ -41,9 +41,10 @@ from turns t left join messages m on m.turn_id = t.id and m.role = 'assistant'
 where t.id = %s and t.agent_id = %s
 
 -- name: unfinished_agents
--- Those that wait for a person, or were told to wait, are left alone.
+-- Those that wait for a person, or were told to wait, are left alone; what is stopped is still to be ended.
 select distinct t.agent_id from turns t join agents a on a.id = t.agent_id
-where t.state = 'admitted' and a.state not in ('waiting_approval', 'paused', 'stopped', 'killed')
+where t.state = 'admitted' and a.state not in ('waiting_approval', 'paused')
 
 -- name: give_up
-update agents set state = 'failed', failure = %s, updated_at = now() where id = %s
+update agents set state = 'failed', failure = %s, updated_at = now()
+where id = %s and state not in ('stopped', 'killed', 'erased')

@@ -54,6 +54,11 @@ class Step:
         """Whether a call of it has no outcome yet."""
         return any(effect.open for effect in self.effects)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a call of it was begun and has no outcome yet."""
+        return any(effect.state == "started" for effect in self.effects)
+
     def messages(self) -> Iterable[ProviderMessage]:
         """The step as the model reads it afterwards."""
         calls = tuple(effect.call for effect in self.effects)

@@ -52,7 +52,7 @@ class Turn:
     `request` is what the model is asked now; `base` what it was asked first. `asked` says that a provider has
     the prompt, and is paid for it and for what it streamed. `taken_up` says that a former incarnation
     admitted the turn: what it held may have been given back, and `lost_micros` is what its calls cost at
-    most, which nobody can say any more.
+    most, which nobody can say any more. `halting` says that nothing more is to be begun.
     """
 
     id: UUID
@@ -70,6 +70,7 @@ class Turn:
     usage: ProviderUsage | None = None
     findings: tuple[Finding, ...] = ()
     incomplete: Bound | None = None
+    halting: bool = False
     asked: bool = False
     received_bytes: int = 0
     request: ProviderRequest = field(init=False)

@@ -53,11 +53,11 @@ class Lane:
     """
 
     def __init__(self, routes: Iterable[Route | SocketRoute], app: App, *, max_body_bytes: int) -> None:
+        self.routes = tuple(routes)
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._paths = Paths[dict[str, Handler]]()
         self._sockets = Paths[SocketHandler]()
-        self.routes = tuple(routes)
         for route in self.routes:
             if isinstance(route, SocketRoute):
                 self._sockets.at(route.path, partial(_same, route.handler))

@@ -8,6 +8,8 @@ from hivemind.agents import Profiles
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import (
+    agents,
+    approvals,
     audit,
     caps,
     conversations,
@@ -25,6 +27,7 @@ from hivemind.http import (
     tasks,
 )
 from hivemind.http.access import Access
+from hivemind.http.agent_streams import AgentStreams
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane
 from hivemind.http.refusals import Refusals
@@ -63,6 +66,9 @@ def lane(
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
+    app.register_blueprint(agents.routes(system, database, profiles, access))
+    app.register_blueprint(approvals.routes(system, database, access))
     app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
-    busy = (*chat.routes(), supervision.events_route(system, access))
+    streams = AgentStreams(system, database, profiles, access)
+    busy = (*chat.routes(), *streams.routes(), supervision.events_route(system, access))
     return Lane(busy, app, max_body_bytes=max_body_bytes)

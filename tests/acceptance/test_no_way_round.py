@@ -93,7 +93,13 @@ ROUTES = {
     "POST /api/v1/integrations/plane/webhook": NO_TEXT,
 }
 FRAMES = {"message": TURN, "resume": RELEASED, "interrupt": NO_TEXT, "ping": NO_TEXT}
-AGENT_MESSAGES = {"UserMessage": TURN, "Attach": RELEASED, "Interrupt": NO_TEXT, "Resume": NO_TEXT}
+AGENT_MESSAGES = {
+    "UserMessage": TURN,
+    "Attach": RELEASED,
+    "Interrupt": NO_TEXT,
+    "Resume": NO_TEXT,
+    "Halt": NO_TEXT,
+}
 VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat", "mcp": "over POST /mcp"}
 VERBS_THAT_DO_NOT = {
     "serve",
