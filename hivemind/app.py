@@ -242,7 +242,9 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                 (
                     (
                         ChildSpec("kill-switch", KillSwitch, (database, switch), policy=WORKER_POLICY),
-                        ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
+                        ChildSpec(
+                            "watchdog", Watchdog, (database, health, settings.watchdog), policy=WORKER_POLICY
+                        ),
                         ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
                         *_work(settings, database, profiles, client, switch),
