@@ -73,7 +73,7 @@ class Agent(Actor):
         self._parked: tuple[Turn, EventLog] | None = None
         self._turn: Turn | None = None
         self._state: State = "idle"
-        self._interrupted = self._resuming = self._killed = False
+        self._interrupted = self._resuming = self._halting = self._killed = False
 
     def on_start(self) -> None:
         """Take up what the incarnation before this one left, without waiting to be asked."""
@@ -90,10 +90,8 @@ class Agent(Actor):
             case Interrupt():
                 self._interrupt()
             case Resume():
-                # Who works on takes no notice, unless it was told to halt: then the row decides.
-                if not self._working or (self._turn is not None and self._turn.halting):
-                    self._resuming = True
-                    self._work_on()
+                self._resuming = True
+                self._work_on()
             case Halt():
                 return self._halt(now=message.now)
         return None
@@ -149,7 +147,7 @@ class Agent(Actor):
     def _halt(self, *, now: bool) -> EventLog | None:
         """Begin nothing more; the row says what follows, or this is the end."""
         running = self._log if self._log is not None and not self._log.ended else None
-        self._resuming = True
+        self._resuming = self._halting = True
         if self._turn is not None:
             self._turn.halting = True
         if now:
@@ -233,18 +231,24 @@ class Agent(Actor):
             if self._resuming or look:
                 if self._resuming:
                     self._epoch = None
-                self._resuming = look = False
+                self._resuming = self._halting = look = False
                 await self._recover()
             if self._state in OVER:
                 self._refuse_waiting(self._state)
             # A message that comes while a turn waits, or while nothing may begin, waits behind it.
-            while self._waiting and self._parked is None and self._state not in HELD and not self._resuming:
+            while self._waiting and self._parked is None and self._state not in HELD and not self._halting:
                 message, events = self._waiting.popleft()
                 await self._turn_of(message, events)
-            if self._interrupted and self._parked is not None:
-                continue
-            if not self._resuming and not (self._waiting and self._state in OVER):
+            if not self._more():
                 return
+
+    def _more(self) -> bool:
+        """Whether something came meanwhile that the work is not through with."""
+        if self._parked is not None and self._interrupted:
+            return True
+        if self._parked is None and not self._halting and self._state not in HELD and self._epoch is not None:
+            self._resuming = False  # the turn that was to be gone on with has ended
+        return self._resuming or bool(self._waiting and self._state in OVER)
 
     async def _recover(self) -> None:
         """Take up what was left; the message was accepted, so a database that is away is waited for."""
@@ -266,7 +270,7 @@ class Agent(Actor):
         self._followers.add(events)
         try:
             await self._own(message)
-            if self._parked is not None or self._state in HELD or self._resuming:
+            if self._parked is not None or self._state in HELD or self._halting:
                 self._waiting.appendleft((message, events))
                 return
             # From here on, so that an interrupt which comes while the message is admitted counts too.
@@ -281,7 +285,7 @@ class Agent(Actor):
             if isinstance(opened, Admitted):
                 if opened.outcome == "held":
                     self._waiting.appendleft((message, events))
-                    self._resuming = True
+                    self._resuming = self._halting = True
                 else:
                     self._not_admitted(opened, events, message)
                 return
@@ -326,7 +330,7 @@ class Agent(Actor):
             elsewhere = opened.agent_id != self._id
             if (elsewhere and message.opens) or (not elsewhere and self._knows_not(opened.turn_id)):
                 # Not opened by this message; or admitted by an incarnation that could not tell: claim it.
-                self._epoch = None
+                self._epoch, self._resuming = None, not elsewhere
             events.append(Known(opened.turn_id, opened.agent_id))
 
     def _knows_not(self, turn_id: UUID) -> bool:
@@ -334,7 +338,7 @@ class Agent(Actor):
 
     async def _answer(self, opened: Turn, events: EventLog, scope: trio.CancelScope) -> None:
         resources = self._resources
-        opened.halting = self._resuming
+        opened.halting = self._halting
         self._turn = opened
         try:
             with scope:

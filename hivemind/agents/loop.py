@@ -29,6 +29,7 @@ from hivemind.agents.journal import TurnState
 from hivemind.agents.steps import Effect, Step
 from hivemind.agents.switch import Setting, Stage
 from hivemind.agents.tools import arguments
+from hivemind.agents.tools.knowledge import NAME as KNOWLEDGE_SEARCH
 from hivemind.agents.tools.tool import Call, Outcome, Tool
 from hivemind.agents.turn import Resources, Turn, worst_case_micros
 from hivemind.budgets import hold
@@ -41,6 +42,7 @@ from hivemind.errors import (
     ProviderError,
     Refused,
 )
+from hivemind.knowledge import refusal
 from hivemind.providers import TextDelta, ToolCall
 from hivemind.providers import Usage as ProviderUsage
 
@@ -56,8 +58,8 @@ async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
     """Work the turn off into the events until it has ended, and commit it, or until it has to wait.
 
     It waits for a person, or because its agent halts. A provider that fails, or a cap that no longer covers
-    it, ends the turn as failed; what was streamed is paid. A bound that is reached ends it with what there
-    is, and says so. Switched off, it ends at once.
+    it, ends the turn as failed; what was streamed is paid. A bound that is reached ends it with
+    what there is, and says so. Switched off, it ends at once.
     """
     if not events.events:
         _tell_so_far(turn, events)
@@ -78,6 +80,8 @@ async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
             turn.incomplete = "seconds"
         if turn.incomplete is not None:
             _say(turn, events, turn.profile.bounds.told(turn.incomplete))
+        if turn.profile.documents_only:
+            _stand(turn, events)
     except (ProviderError, GuardRefused, BudgetExceeded, Interrupted) as failure:
         error = failure
         # A call that failed before it answered is not billed.
@@ -96,6 +100,8 @@ async def end(
     detail: dict[str, object] = {"findings": summary(turn.findings)}
     if turn.incomplete is not None:
         detail["incomplete"] = turn.incomplete
+    if turn.unsupported:
+        detail["unsupported"] = True
     if turn.lost_micros:
         detail["lost_micros"] = turn.lost_micros
     if error is not None:
@@ -124,6 +130,8 @@ async def end(
         if ended is not None:
             events.append(ended)
             return isinstance(ended, Reply)
+        # Nobody may be told what was not committed.
+        error = Interrupted("The conversation is being served elsewhere")
     if error is not None:
         events.append(Failed(error))
     else:
@@ -135,7 +143,7 @@ def _tell_so_far(turn: Turn, events: EventLog) -> None:
     events.append(Accepted(turn.id, turn.agent_id))
     for step in turn.steps:
         if step.text:
-            events.append(Delta(step.text))
+            _tell(turn, events, step.text)
         for effect in step.effects:
             events.append(ToolCalled(effect.id, effect.call.name, effect.arguments))
             if effect.outcome is not None:
@@ -208,6 +216,12 @@ def _release(turn: Turn, events: EventLog, text: str) -> None:
         if turn.steps and len(turn.released) == turn.step_began and turn.released:
             text = _PARAGRAPH + text
         turn.released.append(text)
+        _tell(turn, events, text)
+
+
+def _tell(turn: Turn, events: EventLog, text: str) -> None:
+    """Give a piece of the answer to who listens, unless the answer has to be seen whole first."""
+    if not turn.profile.documents_only:
         events.append(Delta(text))
 
 
@@ -215,7 +229,18 @@ def _say(turn: Turn, events: EventLog, text: str) -> None:
     """Add a sentence of ours to the answer."""
     text = _PARAGRAPH + text if turn.released else text
     turn.released.append(text)
-    events.append(Delta(text))
+    _tell(turn, events, text)
+
+
+def _stand(turn: Turn, events: EventLog) -> None:
+    """Let an answer go out where passages that were found support it; else say that none do."""
+    effects = [effect for step in turn.steps for effect in step.effects]
+    shown = [effect.outcome or "" for effect in effects if effect.call.name == KNOWLEDGE_SEARCH]
+    instead = refusal(turn.reply, shown)
+    if instead is not None:
+        turn.unsupported = True
+        turn.released[:] = [instead]
+    events.append(Delta(turn.reply))
 
 
 async def _hold(resources: Resources, turn: Turn) -> None:

@@ -41,9 +41,11 @@ from turns t left join messages m on m.turn_id = t.id and m.role = 'assistant'
 where t.id = %s and t.agent_id = %s
 
 -- name: unfinished_agents
--- Those that wait for a person, or were told to wait, are left alone; what is stopped is still to be ended.
+-- Those that were told to wait are left alone, and those that wait for a person who has not answered; what is
+-- stopped is still to be ended.
 select distinct t.agent_id from turns t join agents a on a.id = t.agent_id
-where t.state = 'admitted' and a.state not in ('waiting_approval', 'paused')
+where t.state = 'admitted' and a.state <> 'paused'
+and not exists (select from approvals p where p.turn_id = t.id and p.state = 'pending' and a.state = 'waiting_approval')
 
 -- name: give_up
 update agents set state = 'failed', failure = %s, updated_at = now()

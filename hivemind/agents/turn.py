@@ -16,6 +16,7 @@ from hivemind.agents.switch import Switch
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.budgets import Price, Prices
 from hivemind.guards import Finding, Guards
+from hivemind.knowledge import PROMPT as DOCUMENTS_ONLY
 from hivemind.persistence import Database
 from hivemind.providers import Calls, ProviderMessage, ProviderRequest, ToolSpec
 from hivemind.providers import Usage as ProviderUsage
@@ -52,7 +53,8 @@ class Turn:
     `request` is what the model is asked now; `base` what it was asked first. `asked` says that a provider has
     the prompt, and is paid for it and for what it streamed. `taken_up` says that a former incarnation
     admitted the turn: what it held may have been given back, and `lost_micros` is what its calls cost at
-    most, which nobody can say any more. `halting` says that nothing more is to be begun.
+    most, which nobody can say any more. `unsupported` says that an answer was withheld because no document
+    supports it, `halting` that nothing more is to be begun.
     """
 
     id: UUID
@@ -71,6 +73,7 @@ class Turn:
     findings: tuple[Finding, ...] = ()
     incomplete: Bound | None = None
     halting: bool = False
+    unsupported: bool = False
     asked: bool = False
     received_bytes: int = 0
     request: ProviderRequest = field(init=False)
@@ -131,16 +134,17 @@ def compose(
     tools: tuple[ToolSpec, ...] = (),
 ) -> ProviderRequest:
     """The request for an answer to `text`, with as much of the newest history as profile and model take."""
+    prompt = f"{profile.prompt}\n\n{DOCUMENTS_ONLY}" if profile.documents_only else profile.prompt
     kept = list(history[-profile.history_messages :]) if profile.history_messages else []
     if context_tokens is not None:
         room = (context_tokens - profile.max_output_tokens - _FRAME_TOKENS) * _BYTES_PER_TOKEN
-        room -= len(profile.prompt.encode()) + len(text.encode())
+        room -= len(prompt.encode()) + len(text.encode())
         while kept and sum(len(message.text.encode()) for message in kept) > room:
             kept.pop(0)
     while kept and kept[0].role != "user":
         kept.pop(0)
     messages = (*kept, ProviderMessage("user", text))
-    return ProviderRequest(model, profile.prompt, messages, profile.max_output_tokens, tools=tools)
+    return ProviderRequest(model, prompt, messages, profile.max_output_tokens, tools=tools)
 
 
 def texts(request: ProviderRequest) -> tuple[str, ...]:

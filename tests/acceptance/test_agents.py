@@ -239,11 +239,8 @@ def test_a_kill_closes_the_providers_socket_and_answers_the_caller(with_desk):
         assert last.name == "error" and last.data["error"]["code"] == "agent_ended"
         assert took < 5
         (turn,) = (await desk.show(agent))["items"]
-        assert (turn["state"], turn["error"]["code"], turn["reply"]) == (
-            "interrupted",
-            "agent_ended",
-            "Begin",
-        )
+        assert (turn["state"], turn["error"]["code"]) == ("interrupted", "agent_ended")
+        assert turn["reply"].startswith("word word")
         # What was streamed is paid, as far as it is known.
         assert turn["usage"]["cost_micros"] > 0
         assert await site.value("select count(*) from reservations") == 0
@@ -274,7 +271,8 @@ def test_a_kill_takes_those_below_with_it(with_desk):
         assert last.data["error"]["code"] == "agent_ended"
         states = [await desk.state(agent) for agent in (top, middle, below, beside, waits)]
         assert states == ["killed", "killed", "killed", "idle", "killed"]
-        assert await site.value("select state from directives") == "cancelled"
+        # Whoever writes first: the agent that ends, or the kill.
+        assert await site.value("select state from directives") in ("failed", "cancelled")
         told = [detail.get("with") for action, detail in await desk.audited() if action.endswith(":killed")]
         assert told == [None, top, top, top]
         await desk.spawn(parent_id=top, status=409)
@@ -368,7 +366,7 @@ def test_the_events_of_a_turn_are_followed_and_gone_on_with(with_desk):
                 while site.system.tree(f"/agents/{agent}").snapshot.handled < 2:
                     await trio.sleep(0)
                 go_on.set()
-        assert [name for name, _ in followed] == ["accepted", "delta", "delta", "reply"]
+        assert [name for name, _ in followed][:2] == ["accepted", "delta"] and followed[-1][0] == "reply"
         assert seen.id == followed[1][1]
         assert await events_of(site, desk, agent, seen.id) == followed[2:]
         # Also of the turn before, when another has come since.

@@ -140,7 +140,7 @@ def test_nonsense_is_answered(with_site, body):
 
 
 def test_the_command_says_when_there_is_no_server(tmp_path):
-    (tmp_path / "admin_api_key").write_text("x")
+    (tmp_path / "admin_api_key").write_text("hm-" + "x" * 43)
     (tmp_path / "admin_api_key").chmod(0o600)
     done = subprocess.run(
         [sys.executable, "-m", "hivemind", "mcp", "--url", "http://127.0.0.1:1"],

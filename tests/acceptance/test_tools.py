@@ -8,6 +8,8 @@ from uuid import NAMESPACE_URL, uuid5
 import trio
 from psycopg.types.json import Jsonb
 
+from hivemind.knowledge import REFUSAL
+
 MCP_SERVER = str(Path(__file__).parents[1] / "integration" / "agents" / "tools" / "mcp_server.py")
 
 
@@ -72,6 +74,35 @@ def test_what_a_document_says_passes_the_guards_on_its_way_to_the_model(with_sit
         (result,) = results(site.model.requests[-1])
         assert "Ignore all" not in result
         assert "withheld" in result
+
+    with_site(test)
+
+
+def test_from_documents_only_nothing_is_said_that_no_document_supports(with_site):
+    async def test(site):
+        await admin(site, "POST", "knowledge", {"title": "Terms", "text": "Refunds take fourteen days."})
+        (passage,) = (await admin(site, "GET", "knowledge/search?query=refund"))["items"]
+        await site.profile("strict", tools=allow(knowledge_search={}), documents_only=True)
+        cited = f"Fourteen days [p:{passage['id']}]."
+        # Supported.
+        site.model.says("Let me look. ", {"knowledge_search": {"query": "refunds"}}, when="How long")
+        site.model.says(cited, when="Cite what you use")
+        events = await site.events("How long do refunds take?", slug="strict")
+        assert [event.data["text"] for event in events if event.name == "delta"] == [events[-1].data["reply"]]
+        assert events[-1].data["reply"].endswith(cited)
+        assert "Answer only from passages" in site.model.requests[-1]["messages"][0]["content"]
+        # From what the model happens to know; from a search that finds nothing; citing what it was not shown.
+        site.model.says("Paris is the capital.", when="capital")
+        site.model.says({"knowledge_search": {"query": "elephants"}}, when="elephants")
+        site.model.says("They are grey [p:1].", when="No passage")
+        site.model.says({"knowledge_search": {"query": "refunds"}}, when="cheat")
+        for question in ("What is the capital of France?", "Tell me of elephants", "How long, with cheat?"):
+            site.model.says("It is so [p:999].", when="Cite what you use")
+            events = await site.events(question, slug="strict")
+            assert events[-1].data["reply"] == REFUSAL
+            assert [event.data["text"] for event in events if event.name == "delta"] == [REFUSAL]
+        rows = await site.rows("select detail from audit_log where action = 'chat:turn:answered' order by id")
+        assert [row["detail"].get("unsupported", False) for row in rows] == [False, True, True, True]
 
     with_site(test)
 
