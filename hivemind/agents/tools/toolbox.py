@@ -4,6 +4,7 @@ A profile says so in its `tools`: `{"http_fetch": {"policy": "ask", "hosts": ["e
 "mcp:files/*": {"policy": "allow"}}`. What is not named there is not offered; `deny` is never offered.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,6 +13,8 @@ from uuid import UUID
 
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.tool import Tool
+
+log = logging.getLogger("hivemind.agents")
 
 Policy = Literal["allow", "ask", "deny"]
 Options = Mapping[str, Any]
@@ -106,7 +109,11 @@ class Toolbox:
         by_name: dict[str, tuple[Tool, Policy]] = {}
         for name, builtin in self._builtins.items():
             options = profile.tools.get(name)
-            if options is not None and self._mistake(name, options) is None:
+            if options is None:
+                continue
+            if (mistake := self._mistake(name, options)) is not None:
+                log.warning("%s is not offered to profile %s: %s", name, profile.id, mistake)
+            else:
                 rest = {key: value for key, value in options.items() if key != "policy"}
                 by_name[name] = (builtin.make(rest), options["policy"])
         for words, tool in self._catalogue.items():

@@ -16,7 +16,7 @@ import trio
 
 from hivemind.actors import ActorSystem, ChildSpec, Policies, Supervisor
 from hivemind.agents.tools import Call, Catalogue, parse
-from hivemind.agents.tools.mcp import Connection, Link
+from hivemind.agents.tools.mcp import Connection, Link, transport
 from hivemind.guards import Guards
 from hivemind.outbound import HttpClient
 from hivemind.settings import McpServerSettings
@@ -91,6 +91,35 @@ async def http_server(port):
     finally:
         process.kill()
         await process.wait()
+
+
+def test_an_http_server_that_dies_is_a_failed_outcome_until_it_is_back(with_server):
+    async def test(server):
+        async with http_server(port):
+            tools = await server.connected()
+            assert (await tools["add"].run(call(a=1, b=1))).text == "2"
+        outcome = await tools["add"].run(call(a=1, b=1))
+        assert outcome.failed
+        await server.disconnected()
+        async with http_server(port):
+            await server.connected()
+            assert (await tools["add"].run(call(a=1, b=1))).text == "2"
+
+    port = free_port()
+    with_server(McpServerSettings(url=f"http://127.0.0.1:{port}/mcp", allow_private=True), test)
+
+
+def test_an_answer_without_end_is_cut_off(with_server, monkeypatch):
+    monkeypatch.setattr(transport, "MAX_JSON_BYTES", 50)
+
+    async def test(server):
+        async with http_server(port):
+            while server.link.last_error is None:
+                await trio.sleep(0.01)
+            assert not server.link.up
+
+    port = free_port()
+    with_server(McpServerSettings(url=f"http://127.0.0.1:{port}/mcp", allow_private=True), test)
 
 
 async def look_at(server):
