@@ -8,7 +8,7 @@ message is in `delivery`; what follows an end is the supervisor's business.
 import logging
 import types
 from collections import deque
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Iterator
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -275,16 +275,19 @@ def _failed(cell: Cell) -> Exit:
 
 def _log_failure(cell: Cell, what: str, error: BaseException | None) -> None:
     """What its class expects is told in a line: a child process that died is no defect to be traced."""
-    if _is_expected(cell, error):
-        logger.error("%s %s: %s", cell.address, what, error)
+    leaves = list(_leaves(error))
+    if all(isinstance(leaf, cell.cls.expected_errors) for leaf in leaves):
+        logger.error("%s %s: %s", cell.address, what, "; ".join(map(str, leaves)))
     else:
         logger.error("%s %s", cell.address, what, exc_info=error)
 
 
-def _is_expected(cell: Cell, error: BaseException | None) -> bool:
+def _leaves(error: BaseException | None) -> Iterator[BaseException | None]:
     if isinstance(error, BaseExceptionGroup):
-        return all(_is_expected(cell, inner) for inner in error.exceptions)
-    return isinstance(error, cell.cls.expected_errors)
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
 
 
 async def _finish_start(cell: Cell, grip: Grip, started: Any, error: BaseException | None) -> None:
