@@ -77,6 +77,7 @@ class Dispatcher(Actor):
         self._switch = switch
         self._in_hand: dict[UUID, trio.CancelScope] = {}
         self._waiting: frozenset[UUID] = frozenset()
+        self._cancelled: set[UUID] = set()
         self._woken = trio.Event()
         self._taken = 0
         self._failed = 0
@@ -93,6 +94,9 @@ class Dispatcher(Actor):
                 self._woken.set()
             case Cancelled(directive_id) if directive_id in self._in_hand:
                 self._in_hand[directive_id].cancel()
+            case Cancelled(directive_id):
+                # Perhaps it is being taken at this moment.
+                self._cancelled.add(directive_id)
 
     async def on_stop(self) -> None:
         """Let others take at once what is not done."""
@@ -131,9 +135,12 @@ class Dispatcher(Actor):
         if room <= 0 or self._switch.refuses(Stage.TURNS):
             return
         for taken in await self._holding.take(room, self._in_hand):
+            if taken.id in self._cancelled:
+                continue
             self._taken += 1
             self._in_hand[taken.id] = scope = trio.CancelScope()
             self.spawn_task(self._carry_out, taken, scope)
+        self._cancelled.clear()
 
     async def _keep_on(self) -> None:
         """Keep the leases; what somebody else has now, or was cancelled elsewhere, is stopped here."""

@@ -54,40 +54,48 @@ select p.id, p.document_id, p.number, d.title, d.source, p.text, 1.0::float8 as 
 from knowledge_passages p join knowledge_documents d on d.id = p.document_id where p.id = %s
 
 -- name: search_all
--- A query means something else in each language, so it is read once for each that occurs.
-with languages as (
-    select distinct language from knowledge_documents
-    where %(collections)s::text[] is null or collection = any (%(collections)s)
-), best as (
-    select p.id, p.document_id, p.number, p.text, ts_rank_cd(p.search, q.query, 1)::float8 as rank
-    from languages l
+-- A query means something else in each language, so it is read once for each that occurs; what any of them may find is
+-- one condition, for the index. Rank first, look at the texts of the best afterwards: a common word is in thousands.
+with asked as (
+    select l.language, q.query
+    from (select distinct language from knowledge_documents
+          where %(collections)s::text[] is null or collection = any (%(collections)s)) as l
     cross join lateral websearch_to_tsquery(l.language::regconfig, %(query)s) as q (query)
-    join knowledge_passages p on p.language = l.language and p.search @@ q.query
-    where %(collections)s::text[] is null or p.collection = any (%(collections)s)
+    where numnode(q.query) > 0
+), best as (
+    select p.id, ts_rank_cd(p.search, a.query, 1)::float8 as rank
+    from asked a join knowledge_passages p on p.language = a.language and p.search @@ a.query
+    where (%(collections)s::text[] is null or p.collection = any (%(collections)s))
+      and p.search @@ (select string_agg('(' || query::text || ')', '|')::tsquery from asked)
     order by rank desc, p.id limit %(limit)s
 )
-select b.id, b.document_id, b.number, d.title, d.source, b.text, b.rank
-from best b join knowledge_documents d on d.id = b.document_id order by b.rank desc, b.id
+select p.id, p.document_id, p.number, d.title, d.source, p.text, b.rank
+from best b join knowledge_passages p on p.id = b.id join knowledge_documents d on d.id = p.document_id
+order by b.rank desc, p.id
 
 -- name: search_some
--- People and models ask in sentences, of which some words are in no document: a third of them has to be there.
-with languages as (
-    select distinct language from knowledge_documents
-    where %(collections)s::text[] is null or collection = any (%(collections)s)
-), best as (
-    select p.id, p.document_id, p.number, p.text, ts_rank_cd(p.search, q.query, 1)::float8 as rank, m.words
-    from languages l
-    cross join lateral (
-        select replace(plainto_tsquery(l.language::regconfig, %(query)s)::text, '&', '|')::tsquery,
-               tsvector_to_array(to_tsvector(l.language::regconfig, %(query)s))
-    ) as q (query, words)
-    join knowledge_passages p on p.language = l.language and p.search @@ q.query
-    cross join lateral (
-        select count(*) from unnest(q.words) as word where word = any (tsvector_to_array(p.search))
-    ) as m (words)
+-- People and models ask in sentences, of which some words are in no document: a third of them has to be there. Only of
+-- the best by rank are the words counted.
+with asked as (
+    select l.language, replace(plainto_tsquery(l.language::regconfig, %(query)s)::text, '&', '|')::tsquery as query,
+           tsvector_to_array(to_tsvector(l.language::regconfig, %(query)s)) as words
+    from (select distinct language from knowledge_documents
+          where %(collections)s::text[] is null or collection = any (%(collections)s)) as l
+), ranked as (
+    select p.id, a.words as asked, ts_rank(p.search, a.query, 1)::float8 as rank
+    from asked a join knowledge_passages p on p.language = a.language and p.search @@ a.query
     where (%(collections)s::text[] is null or p.collection = any (%(collections)s))
-      and m.words * 3 >= cardinality(q.words)
-    order by m.words desc, rank desc, p.id limit %(limit)s
+      and p.search @@ (select string_agg(query::text, '|')::tsquery from asked where numnode(query) > 0)
+    order by rank desc, p.id limit 200
+), counted as (
+    select p.id, p.document_id, p.number, p.text, r.rank, m.words
+    from ranked r
+    join knowledge_passages p on p.id = r.id
+    cross join lateral (
+        select count(*) from unnest(r.asked) as word where word = any (tsvector_to_array(p.search))
+    ) as m (words)
+    where m.words * 3 >= cardinality(r.asked)
 )
-select b.id, b.document_id, b.number, d.title, d.source, b.text, b.rank
-from best b join knowledge_documents d on d.id = b.document_id order by b.words desc, b.rank desc, b.id
+select c.id, c.document_id, c.number, d.title, d.source, c.text, c.rank
+from counted c join knowledge_documents d on d.id = c.document_id
+order by c.words desc, c.rank desc, c.id limit %(limit)s

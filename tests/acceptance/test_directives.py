@@ -9,7 +9,7 @@ from uuid_utils.compat import uuid7
 
 from hivemind.agents import directives
 from hivemind.agents.directives import Holding
-from hivemind.agents.dispatcher import ADDRESS
+from hivemind.agents.dispatcher import ADDRESS, Cancelled, tell
 
 API = "/api/v1/directives"
 ENDED = ("done", "failed", "cancelled")
@@ -151,6 +151,30 @@ def test_cancelling_one_that_works_ends_its_turn(with_work):
             await trio.sleep(0)
         assert await site.value("select state from turns") == "interrupted"
         assert (await work.read(made))["state"] == "cancelled"
+
+    with_work(test)
+
+
+def test_one_that_is_cancelled_while_it_is_taken_is_not_begun(with_work, monkeypatch):
+    take = Holding.take
+
+    async def test(site, work):
+        async def take_and_cancel(self, limit, in_hand):
+            taken = await take(self, limit, in_hand)
+            for held in taken:
+                await directives.cancel(site.database, held.id)
+                before = site.system.snapshot(ADDRESS).handled
+                tell(site.system, Cancelled(held.id))
+                while site.system.snapshot(ADDRESS).handled == before:
+                    await trio.sleep(0)
+            return taken
+
+        monkeypatch.setattr(Holding, "take", take_and_cancel)
+        first = await work.make("Hello")
+        assert (await work.ended(first))["state"] == "cancelled"
+        monkeypatch.setattr(Holding, "take", take)
+        assert (await work.ended(await work.make("Other")))["state"] == "done"
+        assert [request["messages"][-1]["content"] for request in site.model.requests] == ["Other"]
 
     with_work(test)
 

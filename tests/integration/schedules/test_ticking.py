@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 from hivemind.agents import directives
 from hivemind.agents.directives import Holding
 from hivemind.agents.retry import Retry
+from hivemind.audit import Action
 from hivemind.errors import Conflict, InvalidFields, NotFound
 from hivemind.persistence import Database, migrate
 from hivemind.schedules import rows, ticking
@@ -232,6 +233,14 @@ def test_by_hand_besides_and_by_the_same_rules(on_calendar):
         fired = await ticking.run_now(calendar.database, made.id, NOON)
         assert fired.outcome == "fired" and fired.directive_id
         assert (await ticking.run_now(calendar.database, made.id, NOON + MINUTE)).outcome == "skipped_overlap"
+        actions = await calendar.database.fetch_all("select distinct action from audit_log")
+        assert {Action(row["action"]) for row in actions} == {
+            Action.OPERATOR_SCHEDULE_CREATED,
+            Action.OPERATOR_SCHEDULE_PAUSED,
+            Action.SCHEDULE_DIRECTIVE_CREATED,
+            Action.TICK_FIRED,
+            Action.TICK_SKIPPED_OVERLAP,
+        }
         (second, first) = await rows.ticks(calendar.database, made.id, None, 10)
         assert first.by_hand and second.by_hand and first.directive_state == "queued"
         assert (await rows.schedule(calendar.database, made.id)).next_run_at is None
