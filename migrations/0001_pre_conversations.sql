@@ -170,7 +170,7 @@ begin
         into input, output, cost from costs c where c.turn_id = p_turn;
     end if;
     update agents a set updated_at = now(),
-        state = case when a.state in ('paused', 'failed', 'stopped', 'killed') then a.state
+        state = case when a.state not in ('idle', 'running', 'waiting_approval', 'done') then a.state
                      when t.idempotency_scope = 'directive' then 'done' else 'idle' end
     from turns t where t.id = p_turn and a.id = t.agent_id and a.epoch = p_epoch and t.state = 'admitted';
     if not found then

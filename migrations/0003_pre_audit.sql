@@ -179,6 +179,7 @@ begin
     update conversations c set erased_at = now() where c.id = p_conversation;
     delete from messages m where m.conversation_id = p_conversation;
     get diagnostics messages = row_count;
+    delete from turn_given g where g.conversation_id = p_conversation;
     loop
         exit when (select s.sealed from audit_seal(1000) s) < 1000;
     end loop;

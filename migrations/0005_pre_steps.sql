@@ -132,6 +132,9 @@ begin
     update effects set state = p_state, outcome = p_outcome, detail = p_detail, ended_at = now()
     where id = p_effect and turn_id = p_turn and state = 'started';
     if found then
+        if own.attempts > 1 then
+            update turns set attempts = 1 where id = p_turn;
+        end if;
         insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail)
         values ('agent:tool:ended', own.profile_id, own.agent_id, p_turn, own.caller,
                 p_detail || jsonb_build_object('effect', p_effect, 'state', p_state));
@@ -139,7 +142,7 @@ begin
     return true;
 end $$;
 
--- The turn waits for a person: nothing is to be done until then. Calls in doubt become questions.
+-- The turn waits, for a person or because its agent halts: nothing is under way. Calls in doubt become questions.
 create function park(p_turn uuid, p_epoch bigint, p_doubts uuid[], p_approval interval) returns boolean
 language plpgsql as $$
 declare
@@ -148,6 +151,11 @@ begin
     if own.id is null then
         return false;
     end if;
+    -- Who waits with a call has asked the model nothing that is not written down.
+    update turns set parked = true, attempts = case
+        when attempts > 1 and exists (select from effects where turn_id = p_turn and outcome is null) then 1
+        else attempts end
+    where id = p_turn;
     with doubts as (
         update effects set state = 'unknown' where turn_id = p_turn and id = any (p_doubts) and state = 'started'
         returning id, tool
@@ -159,11 +167,10 @@ begin
     select 'agent:tool:in-doubt', own.profile_id, own.agent_id, p_turn, own.caller,
            jsonb_build_object('effect', id, 'tool', tool)
     from doubts;
-    update turns set parked = true where id = p_turn;
-    -- An answer that came meanwhile is not waited for, and what holds the agent besides counts more.
+    -- Even where the last answer came meanwhile: whoever waits for nobody any more is taken up (unfinished_agents).
+    -- What holds the agent besides counts more.
     update agents set state = 'waiting_approval', updated_at = now()
-    where id = own.agent_id and state not in ('paused', 'failed', 'stopped', 'killed')
-    and exists (select from approvals where turn_id = p_turn and state = 'pending');
+    where id = own.agent_id and state in ('idle', 'running', 'waiting_approval', 'done');
     return true;
 end $$;
 

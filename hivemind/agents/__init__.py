@@ -14,6 +14,7 @@ from hivemind.agents.events import (
     Waiting,
 )
 from hivemind.agents.following import Followed, answer, follow
+from hivemind.agents.given import Given
 from hivemind.agents.journal import unfinished_agents
 from hivemind.agents.messages import Attach, Halt, Interrupt, Resume, UserMessage
 from hivemind.agents.profile import Profile, Profiles
@@ -29,6 +30,7 @@ __all__ = [
     "EventLog",
     "Failed",
     "Followed",
+    "Given",
     "Halt",
     "Interrupt",
     "Profile",

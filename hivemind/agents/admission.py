@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from hivemind.agents import gate, journal
 from hivemind.agents.gate import summary
+from hivemind.agents.given import Gate, Given
 from hivemind.agents.journal import Admission, Admitted, Unfinished
 from hivemind.agents.messages import UserMessage
 from hivemind.agents.profile import Profile
@@ -20,7 +21,14 @@ from hivemind.agents.steps import Step
 from hivemind.agents.turn import Resources, Turn, compose, worst_case_micros
 from hivemind.audit import Action
 from hivemind.audit import record as record_audit
-from hivemind.errors import DatabaseUnavailable, GuardRefused, InputTooLong, Refused
+from hivemind.errors import (
+    DatabaseUnavailable,
+    GuardRefused,
+    InputTooLong,
+    InvalidFields,
+    NotPermitted,
+    Refused,
+)
 from hivemind.persistence import Database
 from hivemind.providers import ProviderMessage, ProviderRequest, ToolSpec
 
@@ -49,12 +57,14 @@ async def admit(
     resources.calls.check()
     try:
         await resources.switch.check_new_turn()
+        if profile.archived_at is not None:
+            raise NotPermitted("This agent is archived and takes no messages")
         text, detail = await _guard_input(resources, profile, message.text)
+        tools = offered(resources, profile)
+        given = await _guard_given(resources, profile, message.given, tools, detail)
         model = profile.model or resources.calls.default_model
         price = resources.prices.of(resources.calls.name, model)
-        request = compose(
-            profile, model, history, text, resources.context_tokens, offered(resources, profile)
-        )
+        request = compose(profile, model, history, text, resources.context_tokens, tools, given)
         cheaper = _cheaper(resources, profile, request)
         admitted = await _admitted(
             resources.database,
@@ -74,6 +84,7 @@ async def admit(
                 cheaper,
                 message.schedule_id,
                 message.parent_id,
+                given,
             ),
         )
     except Refused as refusal:
@@ -84,7 +95,7 @@ async def admit(
     if admitted.model is not None and admitted.model != model:
         request = replace(request, model=admitted.model)
         price = resources.prices.of(resources.calls.name, admitted.model)
-    return Turn(admitted.turn_id, agent_id, epoch, profile, message.caller, text, request, price)
+    return Turn(admitted.turn_id, agent_id, epoch, profile, message.caller, text, request, price, given=given)
 
 
 async def _admitted(database: Database, admission: Admission) -> Admitted:
@@ -120,10 +131,21 @@ def take_up(
     How far the attempts got that were lost since the last step is not known: each is booked at its worst.
     """
     tools = offered(resources, profile)
-    request = compose(profile, left.model, history, left.text, resources.context_tokens, tools)
+    context_tokens = resources.context_tokens
+    request = compose(profile, left.model, history, left.text, context_tokens, tools, left.given)
     price = resources.prices.of(resources.calls.name, left.model)
     taken_up = Turn(
-        left.turn_id, agent_id, epoch, profile, left.caller, left.text, request, price, True, steps=done
+        left.turn_id,
+        agent_id,
+        epoch,
+        profile,
+        left.caller,
+        left.text,
+        request,
+        price,
+        True,
+        given=left.given,
+        steps=done,
     )
     taken_up.lost_micros = lost_attempts * worst_case_micros(price, taken_up.request)
     return taken_up
@@ -158,6 +180,31 @@ async def _guard_input(resources: Resources, profile: Profile, text: str) -> tup
         refusal.detail, refusal.text = detail, verdict.text
         raise refusal
     return verdict.text, detail
+
+
+async def _guard_given(
+    resources: Resources,
+    profile: Profile,
+    given: Given | None,
+    tools: tuple[ToolSpec, ...],
+    detail: dict[str, object],
+) -> Given | None:
+    """What the client gave along, as a model may read it; what the guards found goes to the detail.
+
+    Raises:
+        InvalidFields: a tool of the client has the name of one of the profile's.
+    """
+    if given is None:
+        return None
+    if taken := sorted({tool.name for tool in tools} & {tool.name for tool in given.tools}):
+        raise InvalidFields(
+            f"The agent has a tool of this name itself: {', '.join(taken)}",
+            fields=(("tools", "has a name that is taken"),),
+        )
+    through = Gate(resources.guards, resources.guard_seconds, profile)
+    clean = await through.passed(given)
+    detail["given"] = through.findings
+    return clean
 
 
 async def _record_refusal(database: Database, agent_id: UUID, message: UserMessage, refusal: Refused) -> None:

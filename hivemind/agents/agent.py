@@ -215,7 +215,8 @@ class Agent(Actor):
         finally:
             self._working = False
         if self._epoch is None or self._killed:
-            # Nothing of this agent is in the database: it is forgotten after what is in its mailbox.
+            # Nothing of this agent is in the database, or nothing more will be: it is forgotten after what is
+            # in its mailbox.
             self.stop()
 
     async def _work_off(self, *, look: bool) -> None:
@@ -258,6 +259,8 @@ class Agent(Actor):
                 await self._finish_left()
             except DatabaseUnavailable:
                 log.warning("the database is away: %s waits to be taken up", self.address)
+                if self._left is None:
+                    self._epoch = None
                 await trio.sleep(_RECOVERY_RETRY_SECONDS)
                 continue
             except NotFound:
@@ -290,6 +293,9 @@ class Agent(Actor):
                     self._not_admitted(opened, events, message)
                 return
             await self._answer(opened, events, scope)
+            if message.given is not None and events.ended:
+                # The client keeps the conversation: nobody comes back to this one.
+                self._epoch = None
         except DatabaseUnavailable as error:
             # It may have been admitted all the same: find out before anything else is done.
             self._epoch = None
@@ -371,22 +377,25 @@ class Agent(Actor):
                 self._left = claim
                 # Those who listened while the turn waited for a person go on where they were.
                 if self._parked is None or self._parked[0].id != claim.turn_id:
+                    if self._log is not None:
+                        self._log.append(Lost())
                     self._log = EventLog(claim.epoch, claim.turn_id)
             self._parked = None
             self._epoch, self._state = claim.epoch, claim.state
 
     async def _finish_left(self) -> None:
         """Run the turn again that a former incarnation did not end; not for ever."""
-        left, self._left = self._left, None
-        events = self._log
+        left, events = self._left, self._log
         if left is None or left.turn_id is None or events is None:
             return
         resources = self._resources
         found = await journal.unfinished(resources.database, left.turn_id)
         if found is None:
+            self._left = None
             return
         profile = await resources.profiles.by_id(left.profile_id)
         done = await steps.load(resources.database, left.turn_id)
+        self._left = None
         opened = admission.take_up(
             resources, profile, self._id, left.epoch, self._history, found, done, left.attempts - 1
         )

@@ -12,6 +12,7 @@ from uuid import UUID
 import trio
 
 from hivemind.errors import HivemindError
+from hivemind.providers import StopReason, ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class Waiting:
 class Reply:
     """The whole answer, committed. The last event.
 
-    `incomplete` names the bound that cut it short.
+    `incomplete` names the bound that cut it short; `calls` are calls of the client's own tools, which it has
+    to make and to come back with.
     """
 
     kind: ClassVar[str] = "reply"
@@ -89,6 +91,8 @@ class Reply:
     text: str
     usage: Usage
     incomplete: str | None = None
+    calls: tuple[ToolCall, ...] = ()
+    stop: StopReason = "end"
 
 
 @dataclass(frozen=True, slots=True)

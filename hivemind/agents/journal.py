@@ -10,6 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from hivemind.agents.events import Failed, Reply, Usage
+from hivemind.agents.given import Given, calls_as_rows, calls_of
 from hivemind.agents.lifecycle import State
 from hivemind.budgets import refusal
 from hivemind.errors import (
@@ -25,7 +26,7 @@ from hivemind.errors import (
     ProviderUnavailable,
 )
 from hivemind.persistence import Database, Jsonb, SqlError, load_queries
-from hivemind.providers import ProviderMessage
+from hivemind.providers import ProviderMessage, StopReason, ToolCall
 
 TurnState = Literal["answered", "failed", "interrupted"]
 # What may end a turn that was admitted, by the code in its row.
@@ -47,7 +48,7 @@ _QUERIES = load_queries("hivemind.agents", "queries.sql")
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A message as it is to be written down; `text` has passed the guards.
+    """A message as it is to be written down; `text` and `given` have passed the guards.
 
     `cheaper` is the model, with its worst case, that takes the turn where a cap's soft share says so.
     """
@@ -67,6 +68,7 @@ class Admission:
     cheaper: tuple[str, int] | None = None
     schedule_id: UUID | None = None
     parent_id: UUID | None = None
+    given: Given | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +96,10 @@ async def admit(database: Database, admission: Admission) -> Admitted:
     """
     scope, key = admission.idempotency or (None, None)
     cheaper_model, cheaper_reserve = admission.cheaper or (None, None)
+    given = admission.given
     try:
         row = await database.fetch_one(
-            _QUERIES["admit"],
+            _QUERIES["admit" if given is None else "admit_given"],
             (
                 admission.turn_id,
                 admission.agent_id,
@@ -116,6 +119,7 @@ async def admit(database: Database, admission: Admission) -> Admitted:
                 cheaper_reserve,
                 admission.schedule_id,
                 admission.parent_id,
+                *(() if given is None else (Jsonb(given.as_dict()),)),
             ),
         )
     except SqlError as raised:
@@ -138,13 +142,15 @@ async def commit(
     *,
     call: int | None = None,
     incomplete: str | None = None,
+    calls: tuple[ToolCall, ...] = (),
 ) -> bool:
     """End a turn: reply, settled cost, audit. Whether this call did it; repeating it is harmless.
 
-    `usage` is that of the last call to the model, whose number is `call`; None where only the rows know.
+    `calls` are those that the client has to make. `usage` is that of the last call to the model, whose number
+    is `call`; None where only the rows know.
     """
     row = await database.fetch_one(
-        _QUERIES["commit"],
+        _QUERIES["commit_calls" if calls else "commit"],
         (
             turn_id,
             epoch,
@@ -158,6 +164,7 @@ async def commit(
             error.code if error else None,
             error.message if error else None,
             Jsonb(detail),
+            *((Jsonb(calls_as_rows(calls)), turn_id) if calls else ()),
         ),
         repeatable=True,
     )
@@ -202,12 +209,16 @@ class Unfinished:
     caller: str
     text: str
     model: str
+    given: Given | None = None
 
 
 async def unfinished(database: Database, turn_id: UUID) -> Unfinished | None:
     """A turn as it was admitted; None where it has ended."""
     row = await database.fetch_one(_QUERIES["unfinished"], (turn_id,), repeatable=True)
-    return Unfinished(turn_id, row["caller"], row["text"], row["model"]) if row else None
+    if row is None:
+        return None
+    given = Given.of(row["given"]) if row["given"] is not None else None
+    return Unfinished(turn_id, row["caller"], row["text"], row["model"], given)
 
 
 async def ended_turn(database: Database, turn_id: UUID, agent_id: UUID) -> Reply | Failed | None:
@@ -223,7 +234,9 @@ async def ended_turn(database: Database, turn_id: UUID, agent_id: UUID) -> Reply
         return None
     if row["state"] == "answered":
         usage = Usage(row["input_tokens"], row["output_tokens"], row["cost_micros"])
-        return Reply(turn_id, agent_id, row["text"], usage, row["incomplete"])
+        calls = calls_of(row["calls"] or [])
+        stop: StopReason = "tool" if calls else "length" if row["incomplete"] else "end"
+        return Reply(turn_id, agent_id, row["text"], usage, row["incomplete"], calls, stop)
     ending = _ENDINGS.get(row["error_code"], ProviderError)
     return Failed(ending(row["error_message"]))
 

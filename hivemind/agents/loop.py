@@ -8,6 +8,7 @@ happened, ends the work for now: nothing is held while a turn waits.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import trio
@@ -25,6 +26,7 @@ from hivemind.agents.events import (
     Waiting,
 )
 from hivemind.agents.gate import summary
+from hivemind.agents.given import WITHHELD
 from hivemind.agents.journal import TurnState
 from hivemind.agents.steps import Effect, Step
 from hivemind.agents.switch import Setting, Stage
@@ -42,15 +44,15 @@ from hivemind.errors import (
     ProviderError,
     Refused,
 )
+from hivemind.guards.document import passed_json
 from hivemind.knowledge import refusal
-from hivemind.providers import TextDelta, ToolCall
+from hivemind.providers import Stop, TextDelta, ToolCall
 from hivemind.providers import Usage as ProviderUsage
 
 log = logging.getLogger("hivemind.agents")
 
 _RETRY_SECONDS = 0.5
 _CALLS_AT_ONCE = 8
-_WITHHELD = "[The result was withheld: it looks like an attempt to change your instructions.]"
 _PARAGRAPH = "\n\n"
 
 
@@ -121,6 +123,7 @@ async def end(
             detail,
             call=len(turn.steps) + 1,
             incomplete=turn.incomplete,
+            calls=turn.calls if state == "answered" else (),
         )
 
     done = await _written(commit, turn)
@@ -135,7 +138,8 @@ async def end(
     if error is not None:
         events.append(Failed(error))
     else:
-        events.append(Reply(turn.id, turn.agent_id, reply, turn.total(), turn.incomplete))
+        stop = "length" if turn.incomplete else turn.stop
+        events.append(Reply(turn.id, turn.agent_id, reply, turn.total(), turn.incomplete, turn.calls, stop))
     return done
 
 
@@ -169,6 +173,10 @@ async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
         began_at = datetime.now(UTC)
         wanted = await _ask(resources, turn, events)
         if not wanted:
+            return False
+        if turn.given is not None and (theirs := [c for c in wanted if turn.given.offers(c.name)]):
+            # Calls of ours beside them are not made: who asks again has no way to bring their results along.
+            turn.calls = await _handed_over(resources, theirs)
             return False
         made = [effect.call for step in turn.steps for effect in step.effects]
         if bounds.repeats(made, wanted):
@@ -204,11 +212,30 @@ async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolC
                     turn.usage = event
                 elif isinstance(event, ToolCall):
                     wanted.append(event)
+                elif isinstance(event, Stop):
+                    turn.stop = event.reason
     _release(turn, events, await gate.passed(seconds, 0, window.finish))
     turn.findings += window.findings
     if wanted and not turn.request.tools:
         raise ProviderError(f"The model called {wanted[0].name}, which it was not offered")
     return wanted
+
+
+async def _handed_over(resources: Resources, calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    """Calls that the client makes, as it may read them."""
+
+    def check(piece: str) -> str:
+        return resources.guards.check_output(piece).text
+
+    seconds = resources.guard_seconds
+    return tuple(
+        [
+            replace(
+                c, arguments=await gate.passed(seconds, len(c.arguments), passed_json, c.arguments, check)
+            )
+            for c in calls
+        ]
+    )
 
 
 def _release(turn: Turn, events: EventLog, text: str) -> None:
@@ -234,6 +261,10 @@ def _say(turn: Turn, events: EventLog, text: str) -> None:
 
 def _stand(turn: Turn, events: EventLog) -> None:
     """Let an answer go out where passages that were found support it; else say that none do."""
+    if turn.calls:
+        # Not an answer yet: what is said beside the calls is nothing that a document could support.
+        turn.released.clear()
+        return
     effects = [effect for step in turn.steps for effect in step.effects]
     shown = [effect.outcome or "" for effect in effects if effect.call.name == KNOWLEDGE_SEARCH]
     instead = refusal(turn.reply, shown)
@@ -400,7 +431,7 @@ async def _guarded(
         "findings": summary(verdict.findings),
     }
     if verdict.refused:
-        return _WITHHELD, {**detail, "withheld": True}
+        return WITHHELD, {**detail, "withheld": True}
     return verdict.text, detail
 
 

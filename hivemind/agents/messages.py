@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from hivemind.agents.given import Given
 from hivemind.agents.profile import Profile
 
 
@@ -12,7 +13,7 @@ class UserMessage:
 
     `opens` says that the conversation begins with it. `idempotency` is a scope and a key within it: the same
     pair again is the same message. `schedule_id`, and `parent_id` (whom this agent works for), say whose caps
-    count besides.
+    count besides. `given` comes from a client that keeps the conversation itself: here it ends with the turn.
     """
 
     text: str
@@ -22,6 +23,7 @@ class UserMessage:
     idempotency: tuple[str, str] | None = None
     schedule_id: UUID | None = None
     parent_id: UUID | None = None
+    given: Given | None = None
 
 
 @dataclass(frozen=True, slots=True)

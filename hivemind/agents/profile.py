@@ -1,7 +1,8 @@
 """Profiles: the configured personas that agents are instances of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -39,11 +40,22 @@ class Profile:
     on_approval_deadline: Literal["approve", "deny"]
     tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     documents_only: bool = False
+    on_client_instructions: Literal["append", "refuse"] = "append"
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    archived_at: datetime | None = None
 
     @property
     def public(self) -> bool:
         """Whether people may talk to it without signing in."""
         return self.tier == PUBLIC_TIER
+
+    def as_dict(self) -> dict[str, object]:
+        """The profile as JSON: its row."""
+        told: dict[str, object] = {}
+        for name in self.__dataclass_fields__:
+            told |= asdict(self.bounds) if name == "bounds" else {name: getattr(self, name)}
+        return told
 
 
 class Profiles:
@@ -64,13 +76,22 @@ class Profiles:
         """The profile with this slug.
 
         Raises:
-            NotFound: there is none.
+            NotFound: there is none, or it is archived.
         """
         await self._freshen()
         try:
             return self._by_slug[slug]
         except KeyError:
             raise NotFound(f"There is no agent named {slug!r}") from None
+
+    async def all(self) -> tuple[Profile, ...]:
+        """Those that take messages, by their slugs."""
+        await self._freshen()
+        return tuple(self._by_slug[slug] for slug in sorted(self._by_slug))
+
+    def forget(self) -> None:
+        """Read them anew when they are asked for: one was edited here."""
+        self._read_at = float("-inf")
 
     async def by_id(self, profile_id: UUID) -> Profile:
         """The profile with this id.
@@ -96,12 +117,14 @@ class Profiles:
             if trio.current_time() - self._read_at < self._fresh_seconds:
                 return
             rows = await self._database.fetch_all(_QUERIES["profiles"], repeatable=True)
-            profiles = [_profile(row) for row in rows]
-            self._by_slug = {profile.slug: profile for profile in profiles}
+            profiles = [profile_of(row) for row in rows]
+            self._by_slug = {profile.slug: profile for profile in profiles if profile.archived_at is None}
             self._by_id = {profile.id: profile for profile in profiles}
             self._read_at = trio.current_time()
 
 
-def _profile(row: dict[str, Any]) -> Profile:
-    bounds = Bounds(**{name: row.pop(name) for name in Bounds.__annotations__})
-    return Profile(bounds=bounds, **row)
+def profile_of(row: Mapping[str, Any]) -> Profile:
+    """A profile from its row, which may have columns that a turn does not need."""
+    bounds = Bounds(**{name: row[name] for name in Bounds.__annotations__})
+    rest = {name: row[name] for name in Profile.__dataclass_fields__ if name in row}
+    return Profile(bounds=bounds, **rest)

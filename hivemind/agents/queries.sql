@@ -5,7 +5,8 @@
 select id, slug, name, prompt, tier, model, cheaper_model, max_input_chars, max_output_tokens, history_messages,
        injection_threshold, on_injection, when_busy, when_client_leaves, max_messages_per_minute,
        max_steps, max_turn_seconds, max_turn_tokens, max_turn_micros, max_same_calls,
-       approval_seconds, on_approval_deadline, tools, documents_only
+       approval_seconds, on_approval_deadline, tools, documents_only, on_client_instructions, created_at,
+       updated_at, archived_at
 from agent_profiles
 
 -- name: admit
@@ -13,8 +14,29 @@ select outcome, turn, agent, model
 from admit(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::jsonb,
            %s, %s, %s, %s)
 
+-- name: admit_given
+-- The same with what the client gave along.
+with admitted as (
+    select outcome, turn, agent, model
+    from admit(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::jsonb,
+               %s, %s, %s, %s)
+), kept as (
+    insert into turn_given (turn_id, conversation_id, given)
+    select turn, agent, %s::jsonb from admitted where outcome = 'admitted'
+)
+select outcome, turn, agent, model from admitted
+
 -- name: commit
 select commit_turn(%s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, %s::jsonb) as done
+
+-- name: commit_calls
+-- The same with the calls that are the client's to make.
+with ended as materialized (
+    select commit_turn(%s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, %s::jsonb) as done
+), kept as (
+    update turn_given g set calls = %s::jsonb from ended where ended.done and g.turn_id = %s
+)
+select done from ended
 
 -- name: claim
 select epoch, profile_id, agent_state, turn, turn_attempts from claim(%s, make_interval(secs => %s))
@@ -29,15 +51,17 @@ select role, text from (
 ) newest order by id
 
 -- name: unfinished
-select t.caller, m.text, t.model
+select t.caller, m.text, t.model, g.given
 from turns t join messages m on m.turn_id = t.id and m.role = 'user'
+     left join turn_given g on g.turn_id = t.id
 where t.id = %s and t.state = 'admitted'
 
 -- name: ended_turn
 select t.state, m.text, coalesce(t.input_tokens, 0) as input_tokens,
        coalesce(t.output_tokens, 0) as output_tokens, coalesce(t.cost_micros, 0) as cost_micros,
-       t.incomplete, t.error_code, t.error_message
+       t.incomplete, t.error_code, t.error_message, g.calls
 from turns t left join messages m on m.turn_id = t.id and m.role = 'assistant'
+     left join turn_given g on g.turn_id = t.id
 where t.id = %s and t.agent_id = %s
 
 -- name: unfinished_agents

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from hivemind.agents.bounds import Bound
 from hivemind.agents.events import Usage
+from hivemind.agents.given import Given
 from hivemind.agents.profile import Profile, Profiles
 from hivemind.agents.steps import Step
 from hivemind.agents.switch import Switch
@@ -18,7 +19,7 @@ from hivemind.budgets import Price, Prices
 from hivemind.guards import Finding, Guards
 from hivemind.knowledge import PROMPT as DOCUMENTS_ONLY
 from hivemind.persistence import Database
-from hivemind.providers import Calls, ProviderMessage, ProviderRequest, ToolSpec
+from hivemind.providers import Calls, ProviderMessage, ProviderRequest, StopReason, ToolCall, ToolSpec
 from hivemind.providers import Usage as ProviderUsage
 
 # A cautious guess for text without its tokenizer, and the room that the request's frame takes.
@@ -53,8 +54,9 @@ class Turn:
     `request` is what the model is asked now; `base` what it was asked first. `asked` says that a provider has
     the prompt, and is paid for it and for what it streamed. `taken_up` says that a former incarnation
     admitted the turn: what it held may have been given back, and `lost_micros` is what its calls cost at
-    most, which nobody can say any more. `unsupported` says that an answer was withheld because no document
-    supports it, `halting` that nothing more is to be begun.
+    most, which nobody can say any more. `calls` are those that end the turn because the client makes them.
+    `unsupported` says that an answer was withheld because no document supports it, `halting` that nothing
+    more is to be begun.
     """
 
     id: UUID
@@ -67,12 +69,15 @@ class Turn:
     price: Price
     taken_up: bool = False
     lost_micros: int = 0
+    given: Given | None = None
     steps: list[Step] = field(default_factory=list)
     released: list[str] = field(default_factory=list)
     usage: ProviderUsage | None = None
     findings: tuple[Finding, ...] = ()
     incomplete: Bound | None = None
     halting: bool = False
+    calls: tuple[ToolCall, ...] = ()
+    stop: StopReason = "end"
     unsupported: bool = False
     asked: bool = False
     received_bytes: int = 0
@@ -89,7 +94,8 @@ class Turn:
         """Ask the model again, with what the steps so far have come to."""
         if self.steps:
             told = [message for step in self.steps for message in step.messages()]
-            self.request = replace(self.base, messages=(*self.base.messages, *told))
+            # A call that had to be made has been made.
+            self.request = replace(self.base, messages=(*self.base.messages, *told), tool_choice=None)
         else:
             self.request = self.base
         self.usage, self.asked, self.received_bytes = None, False, 0
@@ -132,19 +138,33 @@ def compose(
     text: str,
     context_tokens: int | None,
     tools: tuple[ToolSpec, ...] = (),
+    given: Given | None = None,
 ) -> ProviderRequest:
-    """The request for an answer to `text`, with as much of the newest history as profile and model take."""
-    prompt = f"{profile.prompt}\n\n{DOCUMENTS_ONLY}" if profile.documents_only else profile.prompt
+    """The request for an answer to `text`, with as much of the newest history as profile and model take.
+
+    What the client gave along comes beside what is the profile's: it may ask for a shorter answer, not for a
+    longer one.
+    """
+    system = f"{profile.prompt}\n\n{DOCUMENTS_ONLY}" if profile.documents_only else profile.prompt
+    most = profile.max_output_tokens
+    after: tuple[ProviderMessage, ...] = ()
+    if given is not None:
+        system = "\n\n".join(part for part in (system, given.instructions) if part)
+        most = min(most, given.max_output_tokens or most)
+        history, after, tools = given.before, given.after, (*tools, *given.tools)
     kept = list(history[-profile.history_messages :]) if profile.history_messages else []
     if context_tokens is not None:
-        room = (context_tokens - profile.max_output_tokens - _FRAME_TOKENS) * _BYTES_PER_TOKEN
-        room -= len(prompt.encode()) + len(text.encode())
+        room = (context_tokens - most - _FRAME_TOKENS) * _BYTES_PER_TOKEN
+        room -= len(system.encode()) + len(text.encode()) + sum(len(m.text.encode()) for m in after)
         while kept and sum(len(message.text.encode()) for message in kept) > room:
             kept.pop(0)
     while kept and kept[0].role != "user":
         kept.pop(0)
-    messages = (*kept, ProviderMessage("user", text))
-    return ProviderRequest(model, prompt, messages, profile.max_output_tokens, tools=tools)
+    messages = (*kept, ProviderMessage("user", text), *after)
+    request = ProviderRequest(model, system, messages, most, tools=tools)
+    if given is None:
+        return request
+    return replace(request, temperature=given.temperature, tool_choice=given.tool_choice, stop=given.stop)
 
 
 def texts(request: ProviderRequest) -> tuple[str, ...]:

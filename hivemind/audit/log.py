@@ -6,7 +6,7 @@ from typing import Literal
 from uuid import UUID
 
 from hivemind.audit.actions import Action
-from hivemind.persistence import Database, Jsonb, load_queries
+from hivemind.persistence import Database, Jsonb, Transaction, load_queries
 
 SEAL_ROWS = 1_000
 EXPIRE_ROWS = 1_000
@@ -34,7 +34,7 @@ class Erasure:
 
 
 async def record(
-    database: Database,
+    database: Database | Transaction,
     action: Action,
     *,
     profile_id: UUID | None = None,

@@ -35,6 +35,7 @@ VERBS = {
     "actors": Verb("hivemind.cli.actors", "actors", "Show the live tree of actors."),
     "budget": Verb("hivemind.cli.budget", "budget", "Show the spending limits and when they run out."),
     "audit": Verb("hivemind.cli.audit", "audit", "Read, verify and export the audit log."),
+    "profiles": Verb("hivemind.cli.profiles", "profiles", "Make and edit the personas of agents."),
     "directives": Verb(
         "hivemind.cli.directives", "directives", "Give agents jobs and see what came of them."
     ),

@@ -15,6 +15,7 @@ import re2
 from stdnum import iban, luhn
 from stdnum.exceptions import ValidationError
 from stdnum.fi import hetu as fi_hetu
+from stdnum.iso7064 import mod_11_10
 from stdnum.th import pin
 
 from hivemind.guards.rule import Rule
@@ -46,18 +47,20 @@ class Identifier:
     bare: bool
     groups: frozenset[tuple[int, ...]]
     words: tuple[bytes, ...]
+    prefixes: tuple[str, ...]
+    """How it may begin."""
 
-    def holds(self, value: str, lengths: tuple[int, ...], before: bytes, *, other: bool) -> bool:
-        """Whether `value`, written in groups of `lengths` after the text `before`, is one of these.
+    def fits(self, value: str) -> bool:
+        """Whether `value` may be one of these by itself."""
+        return value.startswith(self.prefixes) and (self.check is None or self.check(value))
 
-        `other`: that text says that it is something else.
-        """
-        named = any(word in before for word in self.words)
-        if not named and (other or not (self.bare or lengths in self.groups)):
-            return False
-        if named and NOT_ONE.search(before):
-            return False
-        return self.check is None or self.check(value)
+    def named(self, before: bytes) -> bool:
+        """Whether the text before a value says that it is one of these."""
+        return any(word in before for word in self.words)
+
+    def written(self, lengths: tuple[int, ...]) -> bool:
+        """Whether a value in groups of `lengths` needs no name."""
+        return self.bare or lengths in self.groups
 
 
 def identify(value: bytes, lengths: tuple[int, ...], before: bytes) -> Rule | None:
@@ -68,12 +71,24 @@ def identify(value: bytes, lengths: tuple[int, ...], before: bytes) -> Rule | No
         return RULES["iban"]
     if len(value) in CARD_LENGTHS and value.isdigit() and is_card(text, lengths):
         return RULES["payment_card"]
+    if value.startswith(b"U1") and len(value) == 10 and it_driver(text):
+        return RULES["dl_it"]
     rows = TABLE.get(shape)
-    if rows is None or len(set(text)) < 3:
+    return _of_rows(rows, text, lengths, before) if rows else None
+
+
+def _of_rows(rows: tuple[Identifier, ...], text: str, lengths: tuple[int, ...], before: bytes) -> Rule | None:
+    named = [identifier for identifier in rows if identifier.named(before)]
+    if named and not NOT_ONE.search(before):
+        for identifier in named:
+            if identifier.fits(text):
+                return identifier.rule
+    # What is called one thing, and is not one, is no other thing either.
+    strictly = any(identifier.check is not None for identifier in named)
+    if strictly or len(set(text)) < 3 or OTHER_THINGS.search(before):
         return None
-    other = OTHER_THINGS.search(before) is not None
     for identifier in rows:
-        if identifier.holds(text, lengths, before, other=other):
+        if identifier.written(lengths) and identifier.fits(text):
             return identifier.rule
     return None
 
@@ -121,6 +136,26 @@ def hetu(value: str) -> bool:
     return True
 
 
+def hetu_dash(value: str) -> bool:
+    """Finnish identity code of the last century, its dash among the separators that were taken out."""
+    return hetu(f"{value[:6]}-{value[6:]}")
+
+
+def itin(value: str) -> bool:
+    """American taxpayer number: 9, and the groups that are given."""
+    group = int(value[3:5])
+    return (
+        value[0] == "9"
+        and (50 <= group <= 65 or 70 <= group <= 88 or group in range(90, 100))
+        and group != 93
+    )
+
+
+def idnr_sum(value: str) -> bool:
+    """German tax number by its check digit alone."""
+    return value[0] != "0" and bool(mod_11_10.is_valid(value))
+
+
 def rvnr(value: str) -> bool:
     """German pension insurance: a birthday inside, and products' digit sums."""
     if not (1 <= int(value[2:4]) <= 31 or 51 <= int(value[2:4]) <= 81) or not 1 <= int(value[4:6]) <= 12:
@@ -138,8 +173,8 @@ def gb_plate(value: str) -> bool:
 
 
 def gb_old_plate(value: str) -> bool:
-    """British plate before 2001."""
-    return not set("IQZ") & set(value)
+    """British plate before 2001: letters that stood for a year."""
+    return not set("IQZ") & set(value) and value[0] not in "OU"
 
 
 def th_pin(value: str) -> bool:
@@ -155,8 +190,8 @@ def kvnr(value: str) -> bool:
 
 
 def gstin(value: str) -> bool:
-    """Indian goods and services tax: state 01-38 and a Z before the last."""
-    return (1 <= int(value[:2]) <= 38 and value[13] == "Z") or value[12] == "Z"
+    """Indian goods and services tax: state 01-37 and a Z before the last."""
+    return (1 <= int(value[:2]) <= 37 and value[13] == "Z") or value[12] == "Z"
 
 
 def uk_driver(value: str) -> bool:
@@ -186,7 +221,20 @@ def nric(value: str) -> bool:
 
 def kr_rrn(value: str) -> bool:
     """Korean resident or foreigner: a date and a century digit."""
-    return 1 <= int(value[2:4]) <= 12 and 1 <= int(value[4:6]) <= 31 and value[6].isdigit()
+    return 1 <= int(value[2:4]) <= 12 and 1 <= int(value[4:6]) <= 31 and value[6] in "12345678"
+
+
+def kr_sum(value: str) -> bool:
+    """Korean resident or foreigner with the check digit that was given until 2020."""
+    rest = _weighted(value[:12], (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5)) % 11
+    check = (13 - rest) % 10 if value[6] in "5678" else (11 - rest) % 10
+    dated = 1 <= int(value[2:4]) <= 12 and 1 <= int(value[4:6]) <= 31
+    return dated and int(value[7:9]) < 97 and check == int(value[12])
+
+
+def it_driver(value: str) -> bool:
+    """Italian driving licence since 2013: consonants and digits."""
+    return not set("AEIOQV") & set(value[2:9]) and value[2:9].isalnum() and value[9].isalpha()
 
 
 def medicare(value: str) -> bool:
@@ -257,6 +305,7 @@ def _table() -> dict[bytes, tuple[Identifier, ...]]:
             bare="bare" in row["when"],
             groups=frozenset(tuple(map(int, group.split("-"))) for group in groups),
             words=tuple(word.encode() for word in row["words"]),
+            prefixes=tuple(row.get("prefixes", ("",))),
         )
         for shape in row["shapes"]:
             rows[shape.encode()].append(identifier)

@@ -61,8 +61,9 @@ class Injection:
     def _look(self, data: bytes, view: View | None, fired: dict[int, View | None]) -> set[str]:
         hints: set[str] = set()
         for _, number in self._matcher.scan(data):
-            if number in self._rules:
-                fired.setdefault(number, view)
+            if (rule := self._rules.get(number)) is not None:
+                if _counts(rule, view):
+                    fired.setdefault(number, view)
             elif number in self._hints:
                 hints.add(self._hints[number])
         return hints
@@ -82,3 +83,10 @@ class Injection:
         return Finding(
             rule.id, rule.version, rule.category, rule.type, rule.severity, start, end, rule.weight, read_as
         )
+
+
+def _counts(rule: Rule, view: View | None) -> bool:
+    """Whether a hit counts in this reading; None is the text itself."""
+    if rule.reading == "any":
+        return True
+    return view is None if rule.reading == "text" else view is not None and view.decoded

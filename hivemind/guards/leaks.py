@@ -11,6 +11,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from importlib import resources
+from socket import AF_INET, inet_pton
 
 from hivemind.guards.pii import Check, Part
 
@@ -24,9 +25,13 @@ PLACEHOLDERS = (
 NOT_SECRET = (b"public", b"csrf", b"id:", b'id"', b"id'", b"id =", b"id=", b"key tag", b"kms", b"pidx")
 """Names beside which a random value is meant to be seen."""
 JOINTS = bytes.maketrans(b"-._/", b"    ")
+CAPITALS = bytes(range(0x41, 0x5B))
 PRIVATE = tuple(
-    ipaddress.ip_network(network)
-    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10")
+    (int(network.network_address), int(network.netmask))
+    for network in map(
+        ipaddress.IPv4Network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"),
+    )
 )
 
 
@@ -49,18 +54,19 @@ def is_made_up(value: bytes) -> bool:
     if hashlib.sha256(value).hexdigest()[:32] in PUBLISHED:
         return True
     low = value.lower()
-    return any(
-        low[at : at + LONGEST_SEQUENCE] in sequence
-        for sequence in SEQUENCES
-        for at in range(0, len(low) - LONGEST_SEQUENCE, LONGEST_SEQUENCE // 2)
-        if low[at : at + LONGEST_SEQUENCE].isalnum()
-    )
+    for at in range(0, len(low) - LONGEST_SEQUENCE, LONGEST_SEQUENCE // 2):
+        part = low[at : at + LONGEST_SEQUENCE]
+        if part.isalnum() and (part in SEQUENCES[0] or part in SEQUENCES[1]):
+            return True
+    return False
 
 
 def entropy(value: bytes) -> float:
     """Return Shannon's entropy of the characters, in bits each."""
     size = len(value)
-    return -sum(n / size * math.log2(n / size) for n in Counter(value).values()) if size else 0.0
+    if not size:
+        return 0.0
+    return math.log2(size) - sum([n * math.log2(n) for n in Counter(value).values()]) / size
 
 
 def is_placeholder(value: bytes) -> bool:
@@ -72,18 +78,22 @@ def is_placeholder(value: bytes) -> bool:
 def random(data: bytes, start: int, end: int) -> list[Part]:
     """A token in a published format, unless it was plainly made up."""
     value = data[start:end]
-    if entropy(value) < SMALLEST_ENTROPY or is_placeholder(value) or is_made_up(value):
+    # Of a token in several parts the last is the secret one.
+    if entropy(value) < SMALLEST_ENTROPY and entropy(value.rpartition(b"-")[2]) < SMALLEST_ENTROPY:
+        return []
+    if is_placeholder(value) or is_made_up(value):
         return []
     return [] if data[end : end + 3].startswith(ELISIONS) else [(start, end, "SECRET")]
 
 
 def mixed(data: bytes, start: int, end: int) -> list[Part]:
     """A token of letters only: capitals and small ones, unlike the name of a function."""
-    value = data[start:end]
-    capitals = sum(0x41 <= byte <= 0x5A for byte in value)
-    if not len(value) * 0.2 < capitals < len(value) * 0.8:
-        return []
-    return random(data, start, end)
+    return random(data, start, end) if _is_mixed(data[start:end]) else []
+
+
+def _is_mixed(value: bytes) -> bool:
+    capitals = len(value) - len(value.translate(None, CAPITALS))
+    return len(value) > 9 and len(value) * 0.2 < capitals < len(value) * 0.8
 
 
 def credential(data: bytes, start: int, end: int) -> list[Part]:
@@ -118,7 +128,7 @@ def login(data: bytes, start: int, end: int) -> list[Part]:
     words = (b"password", b"pass", b"pwd", b"token", b"secret", b"username", b"user", b"key")
     if is_placeholder(value) or password.lower().strip(b"[]()%") in words or user.lower() == b"username":
         return []
-    if user == password or not any(0x30 <= byte <= 0x39 for byte in password):
+    if user == password or not (any(0x30 <= byte <= 0x39 for byte in password) or _is_mixed(password)):
         return []
     return [(start, end, "SECRET")]
 
@@ -160,10 +170,13 @@ def unc(data: bytes, start: int, end: int) -> list[Part]:
 def private_ip(data: bytes, start: int, end: int) -> list[Part]:
     """An IPv4 address of a network that the internet does not route."""
     try:
-        address = ipaddress.IPv4Address(data[start:end].decode())
-    except ValueError:
+        address = int.from_bytes(inet_pton(AF_INET, data[start:end].decode()))
+    except OSError:
         return []
-    return [(start, end, "PRIVATE_IP")] if any(address in network for network in PRIVATE) else []
+    for network, mask in PRIVATE:
+        if address & mask == network:
+            return [(start, end, "PRIVATE_IP")]
+    return []
 
 
 def private_ip6(data: bytes, start: int, end: int) -> list[Part]:

@@ -35,7 +35,7 @@ HINTS = {
     "percent": r"%[0-9A-Fa-f]{2}",
     "entity": r"&#?[A-Za-z0-9]{2,8}",
     "blob": r"[A-Za-z0-9+/_-]{16}",
-    "hex": r"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[ ,:]{0,1}){8}",
+    "hex": r"(?:(?:\\x|0x)?(?:[2-7][0-9A-Fa-f]|0[9AaDd])[ ,:]{0,1}){8}",
     "rot13": (
         r"(?i)\b(?:vtaber|vtabevat|cerivbhf|vafgehpgvba|flfgrz|cebzcg|sbetrg|qvfertneq|ehyrf|bireevqr|"
         r"erirny|wnvyoernx|erfgevpgvbaf|cnffjbeq|frperg)"
@@ -45,7 +45,9 @@ HINTS = {
 
 SHORTEST_BLOB = 16
 BLOBS = bytes(byte if (byte < 128 and chr(byte).isalnum()) or byte in b"+/_-" else 32 for byte in range(256))
-HEX = re2.compile(rb"(?:(?:\\x|0x)?[0-9A-Fa-f]{2}[ ,:]?){8,}")
+OF_TEXT = b"CDIJKLMNOPQRSTUVWXYZabcdef"
+"""What each fourth character of base64 is where ASCII is encoded; in random bytes it is so in two of five."""
+HEX = re2.compile(rb"(?:(?:\\x|0x)?(?:[2-7][0-9A-Fa-f]|0[9AaDd])[ ,:]?){8,}")
 SPACED = re2.compile(rb"(?i)(?:^|[^a-z])((?:[a-z0-9][ ._*-]{1,3}){5,}[a-z0-9])(?:[^a-z]|$)")
 LEET = str.maketrans("0134578@$!|", "oieastbasil")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -97,6 +99,8 @@ class View:
     start: int
     end: int
     same_length: bool = False
+    decoded: bool = False
+    """Whether this was encoded, not only spelt oddly."""
 
     @property
     def data(self) -> bytes:
@@ -160,31 +164,34 @@ def _readings(view: View, hints: AbstractSet[str]) -> Iterator[View]:
         if not names.isdisjoint(hints):
             decoded = decode(text)
             if decoded != text:
-                yield View(decoded, view.start, view.end, view.same_length and len(decoded) == len(text))
+                same = view.same_length and len(decoded) == len(text)
+                yield View(decoded, view.start, view.end, same, decode is _rot13)
     if not _PARTLY.isdisjoint(hints):
         data = text.encode("utf-8", "replace")
         if "spaced" in hints:
             yield from _joined(view, data, _spaced(data))
         if "blob" in hints:
-            yield from _joined(view, data, _blobs(data))
+            yield from _joined(view, data, _blobs(data), decoded=True)
         if "hex" in hints:
-            yield from _joined(view, data, _dumps(data))
+            yield from _joined(view, data, _dumps(data), decoded=True)
 
 
-def _joined(view: View, data: bytes, parts: Iterator[tuple[bytes, str]]) -> Iterator[View]:
+def _joined(
+    view: View, data: bytes, parts: Iterator[tuple[bytes, str]], *, decoded: bool = False
+) -> Iterator[View]:
     """One reading of all parts, each on its line; a span is looked for when a rule has fired."""
     found = list(parts)
     if not found:
         return
-    text = "\n".join(decoded for _, decoded in found)
+    text = "\n".join(plain for _, plain in found)
     if not view.same_length:
-        yield View(text, view.start, view.end)
+        yield View(text, view.start, view.end, decoded=decoded)
         return
     first = data.find(found[0][0])
     last = data.rfind(found[-1][0]) + len(found[-1][0])
     start = len(data[:first].decode("utf-8", "replace"))
     end = start + len(data[first:last].decode("utf-8", "replace"))
-    yield View(text, start, end)
+    yield View(text, start, end, decoded=decoded)
 
 
 def _leet(text: str) -> str:
@@ -273,6 +280,9 @@ def _dumps(data: bytes) -> Iterator[tuple[bytes, str]]:
 
 
 def _base64(blob: bytes) -> str | None:
+    leading = blob[::4]
+    if len(leading.translate(None, OF_TEXT)) * 5 > len(leading) * 2:
+        return None
     if len(blob) % 4 == 1:
         blob = blob[:-1]
     try:

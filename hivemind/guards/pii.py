@@ -1,12 +1,12 @@
 """Which parts of a text are personal: addresses by their syntax, numbers by check digits and number plans.
 
-The arithmetic is python-stdnum's, phonenumbers' and ipaddress'. A check is given a window of the text and the
-span that a rule measured, and returns the parts that count, each with its type.
+The arithmetic is python-stdnum's and phonenumbers'; addresses are parsed by inet_pton. A check is given a
+window of the text and the span that a rule measured, and returns the parts that count, each with its type.
 """
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from functools import cache
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
 import re2
@@ -16,6 +16,9 @@ from stdnum import bitcoin
 from hivemind.guards.identifiers import COUNTED, OTHER_THINGS, RULES, identify
 from hivemind.guards.rule import Rule
 
+BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+BECH32M = 0x2BC830A3
+EMPTY_MACS = (b"0" * 12, b"f" * 12)
 Part = tuple[int, int, str] | tuple[int, int, str, Rule]
 """Where a value is, its type, and its rule where that is not the one that measured it."""
 Check = Callable[[bytes, int, int], list[Part]]
@@ -36,6 +39,8 @@ KINDS = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager",
     "uan", "voicemail",
 )  # fmt: skip
+TRUNK_LENGTHS = ((2, 7), (2, 8), (3, 7), (3, 8), (4, 6), (4, 7))
+"""How national numbers are written behind an area code that begins with 0."""
 PLAIN_REGIONS: tuple[str, ...] = ("US", "TR")
 TRUNK_REGIONS: tuple[str, ...] = ("GB", "TR", "PH", "FR")
 WRITTEN_REGIONS: tuple[str, ...] = ("US", "GB", "TR", "PH", "DE", "FR", "IN")
@@ -48,16 +53,24 @@ def ip_address(data: bytes, start: int, end: int) -> list[Part]:
         return []
     if b":" in value and data[end : end + 1] == b"." and data[end + 1 : end + 2].isdigit():
         return []
-    while value:
-        try:
-            ipaddress.ip_interface(value.decode())
-        except ValueError:
-            if value[-1:] not in (b".", b":", b"/"):
-                return []
-            value = value[:-1]
-        else:
-            return [(start, start + len(value), "IP_ADDRESS")] if len(value) > 2 else []
-    return []
+    while value and not _is_address(value):
+        if value[-1:] not in (b".", b":", b"/"):
+            return []
+        value = value[:-1]
+    return [(start, start + len(value), "IP_ADDRESS")] if len(value) > 2 else []
+
+
+def _is_address(value: bytes) -> bool:
+    address, slash, prefix = value.decode().partition("/")
+    family, longest = (AF_INET6, 128) if ":" in address else (AF_INET, 32)
+    if slash and not (prefix.isdigit() and int(prefix) <= longest):
+        return False
+    try:
+        # A tenth of what `ipaddress` takes, which matters where a text is full of them.
+        inet_pton(family, address.partition("%")[0])
+    except OSError:
+        return False
+    return True
 
 
 def number(data: bytes, start: int, end: int) -> list[Part]:
@@ -175,13 +188,13 @@ def is_phone(
     digits = value.decode()
     lead = run[max(0, left - 2) : left]
     if b"+" in lead:
-        return 8 <= len(digits) <= 15
+        return 7 <= len(digits) <= 15
     if _is_written_as_phone(lead + run[left:right], digits, lengths):
         return True
     around = before + run[right : right + 8].lower()
     if any(word in around for word in PHONE_WORDS):
         return len(set(digits)) > 2
-    if len(lengths) > 1 and lengths[-1] < 2:
+    if not _may_be_written_so(digits, lengths):
         return False
     if len(value) == 11 and digits[0] == "1" and len(lengths) == 1:
         return not OTHER_THINGS.search(before) and _in_plan(digits, "CN")
@@ -205,10 +218,19 @@ def _is_date(written: bytes, lengths: tuple[int, ...]) -> bool:
     return False
 
 
+def _may_be_written_so(digits: str, lengths: tuple[int, ...]) -> bool:
+    """Whether nothing in the groups speaks against a phone number."""
+    if lengths == (3, 3, 4) and digits[3] in "01":
+        return False
+    return lengths != (3, 2, 5) and (len(lengths) == 1 or lengths[-1] > 1)
+
+
 def _is_written_as_phone(written: bytes, digits: str, lengths: tuple[int, ...]) -> bool:
     if b"(" in written and b")" in written:
         return len(digits) >= 8
-    return lengths[:3] == (3, 3, 4) and digits[0] in "23456789"
+    if lengths in TRUNK_LENGTHS and digits[0] == "0" and b"-" in written:
+        return digits[1] != "0" and len(set(digits)) > 3
+    return lengths[:3] == (3, 3, 4) and digits[0] in "23456789" and digits[3] in "23456789"
 
 
 def _in_some_plan(digits: str, *, written: bool) -> bool:
@@ -250,12 +272,27 @@ def _is_quad(run: bytes) -> bool:
 def mac(data: bytes, start: int, end: int) -> list[Part]:
     """A hardware address of a device, not the broadcast or an empty one."""
     value = data[start:end].translate(None, b":-.").lower()
-    return [(start, end, "DEVICE_ID")] if value not in (b"0" * 12, b"f" * 12) else []
+    return [(start, end, "DEVICE_ID")] if value not in EMPTY_MACS else []
 
 
 def crypto(data: bytes, start: int, end: int) -> list[Part]:
     """A Bitcoin address with a valid checksum."""
-    return [(start, end, "CRYPTO")] if bitcoin.is_valid(data[start:end].decode()) else []
+    value = data[start:end].decode()
+    return [(start, end, "CRYPTO")] if bitcoin.is_valid(value) or _is_bech32m(value) else []
+
+
+def _is_bech32m(value: str) -> bool:
+    """Whether this is a taproot address (BIP 350), which python-stdnum does not know."""
+    value = value.lower() if value.isupper() else value
+    if not value.startswith("bc1") or not value.islower() or not set(value[3:]) <= set(BECH32):
+        return False
+    check = 1
+    for part in (3, 3, 0, 2, 3, *(BECH32.index(character) for character in value[3:])):
+        top = check >> 25
+        check = (check & 0x1FFFFFF) << 5 ^ part
+        for bit, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            check ^= generator if top >> bit & 1 else 0
+    return check == BECH32M
 
 
 CHECKS: Mapping[str, Check] = {

@@ -13,6 +13,7 @@ from importlib import resources
 from hivemind.guards.verdict import Severity
 
 CATEGORIES = ("injection", "pii", "secret", "leak")
+READINGS = ("any", "text", "decoded")
 FILES = ("injection.toml", "secrets.toml", "leaks.toml", "pii.toml")
 
 
@@ -33,12 +34,16 @@ class Rule:
     """Everything after the span goes too, up to where this matches."""
     context: bool = False
     """The pattern begins in what stands before the value (`password is`), not at the value itself."""
+    reading: str = "any"
+    """Where a hit counts: in `any` reading, in the `text` as it came, in what was `decoded`."""
     examples: tuple[str, ...] = field(default=(), repr=False)
     counterexamples: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.category not in CATEGORIES:
             raise ValueError(f"rule {self.id}: unknown category {self.category}")
+        if self.reading not in READINGS:
+            raise ValueError(f"rule {self.id}: unknown reading {self.reading}")
         if not 0 <= self.weight <= 1:
             raise ValueError(f"rule {self.id}: weight {self.weight} is not between 0 and 1")
 

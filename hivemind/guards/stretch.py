@@ -7,7 +7,7 @@ stretch equals the guarded whole. Works on UTF-8 bytes; characters of three byte
 stand outside words.
 """
 
-LONGEST = 4096
+LONGEST = 2048
 """A longer stretch is cut here, so that a text without spaces is neither held for ever nor slow."""
 
 
@@ -25,6 +25,8 @@ CLASSES = bytes(_class_of(byte) for byte in range(256))
 SPACE, DIGIT, UPPER, OPEN, CLOSE, DASH = b" 0A()-"
 MAY_JOIN = frozenset(b"0A)-")
 CODE_LENGTH = 5
+EXTENSIONS = (b" ext", b" ext.", b" extn", b" extn.", b" extension", b" durchwahl")
+LONGEST_ANNOUNCEMENT = max(map(len, EXTENSIONS))
 
 
 def joins(data: bytes, kinds: bytes, gap: int) -> bool:
@@ -33,7 +35,7 @@ def joins(data: bytes, kinds: bytes, gap: int) -> bool:
         return False
     before, after = kinds[gap - 1], kinds[gap + 1]
     if after in (DIGIT, OPEN):
-        return before in MAY_JOIN
+        return before in MAY_JOIN or _may_extend(data, gap)
     if after == DASH:
         return before == DIGIT
     if after == UPPER:
@@ -44,6 +46,11 @@ def joins(data: bytes, kinds: bytes, gap: int) -> bool:
             start = kinds.rfind(b" ", left, gap) + 1
             return (start > 0 or left == 0) and not kinds[start:gap].strip(b"A0")
     return False
+
+
+def _may_extend(data: bytes, gap: int) -> bool:
+    """Whether the word before the gap announces a phone extension."""
+    return data[max(0, gap - LONGEST_ANNOUNCEMENT) : gap].lower().endswith(EXTENSIONS)
 
 
 def start_of(data: bytes, kinds: bytes, position: int, floor: int) -> int:
@@ -68,7 +75,7 @@ def last_cut(data: bytes, kinds: bytes, floor: int) -> int:
     gap = kinds.rfind(b" ", floor)
     while gap > floor:
         if gap == last:
-            if data[gap] != SPACE or kinds[gap - 1] not in MAY_JOIN:
+            if data[gap] != SPACE or not (kinds[gap - 1] in MAY_JOIN or _may_extend(data, gap)):
                 return gap
         elif not joins(data, kinds, gap):
             return gap

@@ -140,7 +140,7 @@ class Limiter:
 
     def admit(
         self,
-        caller: str,
+        caller: str | None,
         now: float,
         *,
         conversation_id: UUID | None = None,
@@ -149,6 +149,8 @@ class Limiter:
     ) -> None:
         """Count a message, or refuse it; `per_profile` is the profile's own limit where it has one.
 
+        A caller who has a key is None here: only what strangers ask for counts by where they are.
+
         Raises:
             RateLimited: with the time after which the message would be admitted.
             LimitsUnknown: `begin` has not been called.
@@ -156,9 +158,10 @@ class Limiter:
         if not self._known:
             raise LimitsUnknown(retry_after_seconds=1)
         asked: list[tuple[Table, Hashable, int | None, str]] = [
-            (self._callers, caller, None, "from this address"),
             (self._everybody, "", None, "to this server"),
         ]
+        if caller is not None:
+            asked.append((self._callers, caller, None, "from this address"))
         if profile_id is not None:
             asked.append((self._profiles, profile_id, per_profile, "to this agent"))
         if conversation_id is not None:

@@ -5,6 +5,7 @@ from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
 from hivemind.agents import Profiles
+from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import (
@@ -26,10 +27,13 @@ from hivemind.http import (
     supervision,
     tasks,
 )
+from hivemind.http import profiles as profiles_http
 from hivemind.http.access import Access
 from hivemind.http.agent_streams import AgentStreams
 from hivemind.http.chat import Chat
-from hivemind.http.lane import Lane
+from hivemind.http.lane import Lane, Route
+from hivemind.http.limits import Limiter
+from hivemind.http.openai import COMPLETIONS, MODELS, OpenAI
 from hivemind.http.refusals import Refusals
 from hivemind.http.supervision import Tuning
 from hivemind.persistence import Database
@@ -41,6 +45,9 @@ def lane(
     health: Health,
     database: Database,
     checks: Guards,
+    profiles: Profiles,
+    toolbox: Toolbox,
+    limiter: Limiter,
     tuning: Tuning,
     refusals: Refusals,
     webhook_secret: SecretStr | None = None,
@@ -61,8 +68,8 @@ def lane(
     app.register_blueprint(guards.routes(checks, access))
     app.register_blueprint(killswitch.routes(database, system, access))
     app.register_blueprint(knowledge.routes(database, access))
-    profiles = Profiles(database)
     app.register_blueprint(mcp.routes(system, profiles, database, access))
+    app.register_blueprint(profiles_http.routes(database, profiles, toolbox, access))
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
@@ -70,5 +77,13 @@ def lane(
     app.register_blueprint(approvals.routes(system, database, access))
     app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
     streams = AgentStreams(system, database, profiles, access)
-    busy = (*chat.routes(), *streams.routes(), supervision.events_route(system, access))
+    dialect = OpenAI(system, profiles, limiter, refusals, access)
+    busy = (
+        *chat.routes(),
+        *streams.routes(),
+        supervision.events_route(system, access),
+        Route("POST", COMPLETIONS, dialect.complete),
+        Route("GET", MODELS, dialect.models),
+        Route("GET", f"{MODELS}/{{model}}", dialect.model),
+    )
     return Lane(busy, app, max_body_bytes=max_body_bytes)

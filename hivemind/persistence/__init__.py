@@ -1,7 +1,7 @@
 """Postgres: statements and transactions, named queries, migrations, and an embedded server."""
 
 from psycopg import Error as SqlError
-from psycopg.errors import UniqueViolation
+from psycopg.errors import ForeignKeyViolation, UniqueViolation
 from psycopg.types.json import Jsonb
 
 from hivemind.persistence.connection import Params, Row
@@ -13,6 +13,7 @@ from hivemind.persistence.queries import load_queries
 __all__ = [
     "Database",
     "EmbeddedPostgres",
+    "ForeignKeyViolation",
     "Jsonb",
     "Params",
     "Row",

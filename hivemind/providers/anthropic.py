@@ -28,6 +28,7 @@ from hivemind.providers.failures import CallFailed
 from hivemind.providers.sse import Events
 
 _VERSION = "2023-06-01"
+_MAX_TEMPERATURE = 1.0
 _REASONS: dict[str, StopReason] = {
     "end_turn": "end",
     "stop_sequence": "end",
@@ -80,12 +81,17 @@ class Anthropic:
         if request.system:
             body["system"] = request.system
         if request.temperature is not None:
-            body["temperature"] = request.temperature
+            body["temperature"] = min(request.temperature, _MAX_TEMPERATURE)
+        # A sequence of blanks is refused here.
+        if stop := [text for text in request.stop if text.strip()]:
+            body["stop_sequences"] = stop
         if request.tools:
             body["tools"] = [
                 {"name": t.name, "description": t.description, "input_schema": t.parameters}
                 for t in request.tools
             ]
+            if request.tool_choice is not None:
+                body["tool_choice"] = _choice(request.tool_choice)
         return orjson.dumps(body)
 
     def reader(self, request: ProviderRequest) -> "AnthropicReader":
@@ -198,6 +204,12 @@ class AnthropicReader:
             estimate_tokens(self._said) if said is None else said,
             estimated=read is None or said is None,
         )
+
+
+def _choice(choice: str) -> dict[str, str]:
+    if choice == "required":
+        return {"type": "any"}
+    return {"type": "none"} if choice == "none" else {"type": "tool", "name": choice}
 
 
 def _messages(messages: tuple[ProviderMessage, ...]) -> list[dict[str, object]]:

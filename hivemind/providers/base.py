@@ -42,7 +42,11 @@ class ProviderMessage:
 
 @dataclass(frozen=True, slots=True)
 class ProviderRequest:
-    """Everything that a model needs for one answer; `model` empty means the provider's default."""
+    """Everything that a model needs for one answer; `model` empty means the provider's default.
+
+    `tool_choice` is `required`, `none`, the name of one of the tools, or None where the model chooses. `stop`
+    are texts that end the answer and are no part of it.
+    """
 
     model: str
     system: str
@@ -50,6 +54,8 @@ class ProviderRequest:
     max_output_tokens: int
     temperature: float | None = None
     tools: tuple[ToolSpec, ...] = ()
+    tool_choice: str | None = None
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

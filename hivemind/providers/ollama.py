@@ -52,13 +52,16 @@ class Ollama:
         options: dict[str, object] = {"num_predict": request.max_output_tokens}
         if request.temperature is not None:
             options["temperature"] = request.temperature
+        if request.stop:
+            options["stop"] = list(request.stop)
         body: dict[str, object] = {
             "model": request.model,
             "messages": messages,
             "stream": True,
             "options": options,
         }
-        if request.tools:
+        # There is no way to say which tool; none is said by offering none.
+        if request.tools and request.tool_choice != "none":
             body["tools"] = [
                 {
                     "type": "function",

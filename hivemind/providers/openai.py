@@ -66,6 +66,10 @@ class OpenAI:
                 }
                 for t in request.tools
             ]
+            if request.tool_choice is not None:
+                body["tool_choice"] = _choice(request.tool_choice)
+        if request.stop:
+            body["stop"] = list(request.stop)
         return orjson.dumps(body)
 
     def reader(self, request: ProviderRequest) -> "OpenAIReader":
@@ -159,6 +163,12 @@ class OpenAIReader:
         yield Stop("tool" if calls and self._stop == "end" else self._stop)
         said = [*self._text, *(c.name + c.arguments for c in calls)]
         yield self._usage or Usage(estimate_input(self._request), estimate_tokens(said), estimated=True)
+
+
+def _choice(choice: str) -> object:
+    if choice in ("required", "none"):
+        return choice
+    return {"type": "function", "function": {"name": choice}}
 
 
 def _message(message: ProviderMessage) -> dict[str, object]:

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from hivemind.agents.gate import LONG_TEXT_CHARS
+from hivemind.agents.given import Given
 from hivemind.cli import VERBS, chat
 from hivemind.cli.chat import Answer, Conversation
 from hivemind.guards import Guards
@@ -33,6 +34,8 @@ DOCUMENTS = (
     "for operators: the documents that they stored; an agent gets passages as results of a tool, guarded"
 )
 EXACT = "for operators: the exact calls of tools, which only they see; what was said as it was released"
+PERSONAS = "for operators: the prompts that they write, which are what a message is guarded from"
+DIALECT = TURN + "; so is all that a client sends along, and the calls of its tools are guarded out"
 JUDGES = "for operators: says what the guards think of a text, sends it nowhere"
 
 ROUTES = {
@@ -85,6 +88,13 @@ ROUTES = {
     "POST /api/v1/approvals/{approval_id}/approve": NO_TEXT,
     "POST /api/v1/approvals/{approval_id}/deny": NO_TEXT,
     "POST /mcp": TURN,
+    "GET /api/v1/agent-profiles": PERSONAS,
+    "POST /api/v1/agent-profiles": PERSONAS,
+    "GET /api/v1/agent-profiles/{slug}": PERSONAS,
+    "PATCH /api/v1/agent-profiles/{slug}": PERSONAS,
+    "DELETE /api/v1/agent-profiles/{slug}": NO_TEXT,
+    "POST /api/v1/agent-profiles/{slug}/archive": PERSONAS,
+    "POST /api/v1/agent-profiles/{slug}/restore": PERSONAS,
     "GET /api/v1/directives": WORK,
     "POST /api/v1/directives": WORK,
     "GET /api/v1/directives/{directive_id}": WORK,
@@ -108,6 +118,9 @@ ROUTES = {
     "POST /api/v1/schedules/{schedule_id}/resume": WORK,
     "POST /api/v1/schedules/{schedule_id}/run": NO_TEXT,
     "GET /api/v1/schedules/{schedule_id}/ticks": NO_TEXT,
+    "POST /v1/chat/completions": DIALECT,
+    "GET /v1/models": NO_TEXT,
+    "GET /v1/models/{model}": NO_TEXT,
     "POST /api/v1/integrations/plane/webhook": NO_TEXT,
 }
 FRAMES = {"message": TURN, "resume": RELEASED, "interrupt": NO_TEXT, "ping": NO_TEXT}
@@ -133,6 +146,7 @@ VERBS_THAT_DO_NOT = {
     "keys",
     "directives",
     "tasks",
+    "profiles",
     "schedules",
 }
 
@@ -142,13 +156,15 @@ ONLY_THERE = {
     "_provider.stream": {"providers/calls.py"},
     "ProviderRequest": {"agents/turn.py"},
     "Delta": {"agents/loop.py"},
-    "Reply": {"agents/loop.py", "agents/journal.py", "http/lane.py", "http1.py"},  # the last two are HTTP's
+    # The last three are HTTP's.
+    "Reply": {"agents/loop.py", "agents/journal.py", "http/lane.py", "http/openai_reply.py", "http1.py"},
     "UserMessage": {
         "http/chat.py",
         "http/agent_streams.py",
+        "http/openai.py",
+        "http/mcp_server.py",
         "agents/dispatcher.py",
         "agents/tools/delegate.py",
-        "http/mcp_server.py",
     },
 }
 
@@ -192,6 +208,24 @@ def test_what_is_asked_has_passed_the_guards():
     admits = functions_of("agents/admission.py")["admit"]
     assert admits.index("_guard_input(") < admits.index("compose(") < admits.index("_admitted(")
     assert "message.text" not in admits[admits.index("compose(") :]
+    assert admits.index("_guard_given(") < admits.index("compose(")
+    assert "message.given" not in admits[admits.index("compose(") :]
+
+
+def test_what_a_client_gave_along_has_passed_the_guards():
+    functions = functions_of("agents/given.py")
+    pieces = {"instructions", "before", "after", "tools", "stop"}
+    assert all(f"{piece}=" in functions["passed"] for piece in pieces)
+    assert "gate.passed(" in functions["_verdict"] and "check_input" in functions["_verdict"]
+    # Its numbers, and the name of one of its tools, are all that is left.
+    assert set(Given.__dataclass_fields__) - pieces == {"tool_choice", "max_output_tokens", "temperature"}
+
+
+def test_a_call_that_the_client_makes_has_passed_the_guards():
+    functions = functions_of("agents/loop.py")
+    given = [name for name, text in functions.items() if "turn.calls =" in text]
+    assert given == ["_waits"] and "turn.calls = await _handed_over(" in functions["_waits"]
+    assert "gate.passed(" in functions["_handed_over"] and "check_output" in functions["_handed_over"]
 
 
 def test_what_is_released_has_passed_the_window():

@@ -3,11 +3,14 @@
 import json
 import sys
 from pathlib import Path
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 import trio
 from psycopg.types.json import Jsonb
+from uuid_utils.compat import uuid7
 
+from hivemind.agents import Profiles
+from hivemind.agents.tools import Call, delegate
 from hivemind.knowledge import REFUSAL
 
 MCP_SERVER = str(Path(__file__).parents[1] / "integration" / "agents" / "tools" / "mcp_server.py")
@@ -202,6 +205,26 @@ def test_jobs_are_passed_on_only_so_deep_and_so_often(with_site):
         assert children == 8
         refused = [text for text in results(site.model.requests[-1]) if "at most 8 jobs" in text]
         assert len(refused) == 2
+
+    with_site(test)
+
+
+def test_the_same_job_again_is_the_same_child(with_site):
+    async def test(site):
+        await site.profile("worker", tier=2)
+        site.model.says("There are 7.", when="Count the apples")
+        first = await site.say("Hi")
+        hello = await site.value("select id from agent_profiles where slug = 'hello'")
+        agent, turn = UUID(first["conversation_id"]), UUID(first["turn_id"])
+        job = {"agent": "worker", "job": "Count the apples."}
+        call = Call(uuid7(), turn, agent, hello, "tests", job)
+        tool = delegate.builtin(site.system, site.database, Profiles(site.database)).make(
+            {"profiles": ["worker"]}
+        )
+        outcomes = [await tool.run(call) for _ in range(2)]
+        assert [outcome.text for outcome in outcomes] == ["There are 7."] * 2
+        assert len(site.model.requests) == 2
+        assert await site.value("select parent_id from agents where id = %s", (call.id,)) == agent
 
     with_site(test)
 

@@ -1,28 +1,26 @@
 """Promise: `hivemind directives`, `tasks` and `schedules` do on a running server what they say."""
 
 import json
-import sys
 
 import pytest
 import trio
 
+from hivemind import cli
+
 
 @pytest.fixture
-def with_cli(with_site, folders):
-    """Run `await test(site, hivemind)`: `hivemind` runs one command against the site."""
+def with_cli(with_site, folders, monkeypatch, capsys):
+    """Run `await test(site, hivemind)`: `hivemind` runs one command against the site, in a thread."""
+    monkeypatch.setenv("HIVEMIND_DATA_SECRETS_FOLDER", str(folders["secrets_folder"]))
 
     def run(test):
         async def inner(site):
             async def hivemind(*arguments, code=0):
-                done = await trio.run_process(
-                    [sys.executable, "-m", "hivemind", *arguments, "--url", site.server.url],
-                    capture_stdout=True,
-                    capture_stderr=True,
-                    check=False,
-                    env={"HIVEMIND_DATA_SECRETS_FOLDER": str(folders["secrets_folder"]), "PYTHONPATH": "."},
-                )
-                assert done.returncode == code, done.stderr.decode()
-                return (done.stdout if code == 0 else done.stderr).decode()
+                capsys.readouterr()
+                ended = await trio.to_thread.run_sync(cli.run, [*arguments, "--url", site.server.url])
+                said = capsys.readouterr()
+                assert ended == code, said.err
+                return said.out if code == 0 else said.err
 
             await test(site, hivemind)
 

@@ -170,7 +170,7 @@ def by_moments(expression, zone, start, minutes):
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     change=st.sampled_from([(zone, text) for zone, texts in ZONES.items() for text in texts]),
     minute=st.sampled_from(["0", "30", "*/20", "5,50", "59"]),
