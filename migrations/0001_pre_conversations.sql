@@ -177,7 +177,8 @@ begin
         return false;
     end if;
     update turns set state = p_state, input_tokens = input, output_tokens = output, cost_micros = cost,
-        incomplete = p_incomplete, error_code = p_error_code, error_message = p_error_message, ended_at = now()
+        incomplete = p_incomplete, error_code = p_error_code, error_message = p_error_message, ended_at = now(),
+        asked = p_detail->'asked'
     where id = p_turn and state = 'admitted' returning * into ended;
     if not found then
         return false;
@@ -200,7 +201,7 @@ begin
         where turn_id = p_turn and state = 'pending';
     end if;
     insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail, text)
-    values ('chat:turn:' || p_state, ended.profile_id, ended.agent_id, p_turn, ended.caller, p_detail, p_reply);
+    values ('chat:turn:' || p_state, ended.profile_id, ended.agent_id, p_turn, ended.caller, p_detail - 'asked', p_reply);
     return true;
 end $$;
 

@@ -208,3 +208,12 @@ create function expire_approvals() returns setof uuid language sql as $$
     from (select id, on_deadline from approvals where state = 'pending' and deadline_at < now()
           for update skip locked) a
 $$;
+
+-- What calls to the model are made with besides what turns say themselves; kept once, for running turns again.
+create table turn_frames (
+    digest         text primary key,
+    frame          jsonb not null,
+    first_used_at  timestamptz not null default now()
+);
+-- Of the last call of the turn: its frame, and the digest of its request (turn_steps.detail has those before it).
+alter table turns add column asked jsonb;

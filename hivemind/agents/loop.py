@@ -28,6 +28,7 @@ from hivemind.agents.events import (
 from hivemind.agents.gate import summary
 from hivemind.agents.given import WITHHELD
 from hivemind.agents.journal import TurnState
+from hivemind.agents.recording import Frame, digest
 from hivemind.agents.steps import Effect, Step
 from hivemind.agents.switch import Setting, Stage
 from hivemind.agents.tools import arguments
@@ -65,6 +66,7 @@ async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
     """
     if not events.events:
         _tell_so_far(turn, events)
+    await _keep_frame(resources, turn)
     error: HivemindError | None = None
     try:
         with (
@@ -99,7 +101,7 @@ async def end(
     The message was accepted, so a database that is away is waited for as long as the agent lives.
     """
     reply = turn.reply
-    detail: dict[str, object] = {"findings": summary(turn.findings)}
+    detail: dict[str, object] = {"findings": summary(turn.findings), "asked": _asked(turn)}
     if turn.incomplete is not None:
         detail["incomplete"] = turn.incomplete
     if turn.unsupported:
@@ -193,6 +195,23 @@ async def _halted(resources: Resources, turn: Turn, events: EventLog) -> bool:
 
 
 # -- the model
+
+
+async def _keep_frame(resources: Resources, turn: Turn) -> None:
+    """Once for a process and a profile, a row; a turn that cannot be run again is better than none."""
+    tools = turn.base.tools
+    if turn.given is not None:
+        tools = tools[: len(tools) - len(turn.given.tools)]
+    frame = Frame.of(turn.profile, tools, resources.context_tokens)
+    try:
+        turn.frame = await resources.frames.keep(resources.database, frame)
+    except DatabaseUnavailable:
+        log.warning("the database is away: turn %s cannot be replayed", turn.id)
+
+
+def _asked(turn: Turn) -> dict[str, object]:
+    """What is kept of the call under way."""
+    return {"frame": turn.frame, "request": digest(turn.request)}
 
 
 async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolCall]:
@@ -308,7 +327,7 @@ async def _intend(
             turn.id,
             turn.epoch,
             step,
-            detail={"findings": summary(turn.findings)},
+            detail={"findings": summary(turn.findings), "asked": _asked(turn)},
             began_at=began_at,
             approval_seconds=profile.approval_seconds,
             on_deadline=profile.on_approval_deadline,
