@@ -143,8 +143,9 @@ begin
 end $$;
 
 -- The turn waits, for a person or because its agent halts: nothing is under way. Calls in doubt become questions.
-create function park(p_turn uuid, p_epoch bigint, p_doubts uuid[], p_approval interval) returns boolean
-language plpgsql as $$
+create function park(
+    p_turn uuid, p_epoch bigint, p_doubts uuid[], p_known text[], p_approval interval
+) returns boolean language plpgsql as $$
 declare
     own turns := own_turn(p_turn, p_epoch);
 begin
@@ -157,8 +158,10 @@ begin
         else attempts end
     where id = p_turn;
     with doubts as (
-        update effects set state = 'unknown' where turn_id = p_turn and id = any (p_doubts) and state = 'started'
-        returning id, tool
+        update effects e set state = 'unknown', detail = jsonb_strip_nulls(jsonb_build_object('known', d.known))
+        from unnest(p_doubts, p_known) as d (id, known)
+        where e.turn_id = p_turn and e.id = d.id and e.state = 'started'
+        returning e.id, e.tool
     ), asked as (
         insert into approvals (effect_id, turn_id, agent_id, kind, deadline_at)
         select id, p_turn, own.agent_id, 'doubt', now() + p_approval from doubts

@@ -409,6 +409,10 @@ async def _make(
             else Outcome("The tool is no longer there.", failed=True)
         )
     text, detail = await _guarded(resources, turn, tool, outcome)
+    if outcome.unknown and tool is not None and not tool.repeatable:
+        # As if the process had died in it: a person is asked, with what is known.
+        effect.ours, effect.known = False, text
+        return
     effect.state, effect.outcome = ("failed" if outcome.failed else "done"), text
     await _owned(lambda: steps.finish(resources.database, turn.id, turn.epoch, effect, detail), turn)
     events.append(ToolEnded(effect.id, effect.call.name, effect.state, text))
@@ -420,9 +424,8 @@ async def _run(resources: Resources, tool: Tool, turn: Turn, effect: Effect) -> 
     call = Call(effect.id, turn.id, turn.agent_id, turn.profile.id, turn.caller, effect.arguments)
     with trio.move_on_after(tool.timeout_seconds):
         return await tool.run(call)
-    return Outcome(
-        f"No answer within {tool.timeout_seconds:g} s; it may have taken effect all the same.", failed=True
-    )
+    late = f"No answer within {tool.timeout_seconds:g} s; it may have taken effect all the same."
+    return Outcome(late, failed=True, unknown=True)
 
 
 def _switched_off(tool: Tool, setting: Setting | None) -> str | None:

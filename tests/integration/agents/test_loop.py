@@ -343,3 +343,32 @@ def test_an_answer_to_a_question_resumes_nothing_while_everything_is_off(on_benc
         assert box.calls == []
 
     on_bench(test, wants("pay"), tells("Never."), box=box)
+
+
+def test_a_call_whose_outcome_its_tool_does_not_know_is_put_to_a_person(on_bench):
+    box = Box()
+    box.tool("pay", Outcome("The line broke.", failed=True, unknown=True))
+
+    async def test(bench):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bench.says)
+            question = await bench.question()
+            assert question["kind"] == "doubt"
+            assert (await bench.row("select detail from effects"))["detail"] == {"known": "The line broke."}
+            await bench.say_yes(question, yes=False, reason="It was paid.")
+        assert [name for name, _ in box.calls] == ["pay"]
+        ((_, state, told),) = await effects(bench)
+        assert state == "failed" and "It was paid." in told
+
+    on_bench(test, wants("pay"), tells("Done."), box=box)
+
+
+def test_a_repeatable_call_of_unknown_outcome_is_a_failure_that_the_model_may_mend(on_bench):
+    box = Box()
+    box.tool("look", Outcome("The line broke.", failed=True, unknown=True), repeatable=True)
+
+    async def test(bench):
+        assert (await bench.says()).text == "Done."
+        assert await effects(bench) == [("look", "failed", "The line broke.")]
+
+    on_bench(test, wants("look"), tells("Done."), box=box)
