@@ -120,7 +120,7 @@ async def _drop(stream):
 
 @pytest.fixture
 def installation():
-    folder = Path(tempfile.mkdtemp(prefix="hivemind-test-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"hivemind-test-{os.getpid()}-"))
     folder.chmod(0o755)
     found = Installation(folder)
     yield found
