@@ -70,6 +70,7 @@ create table turns (
     attempts           smallint not null default 1,
     -- Nothing of it is under way: it waits for a person, or its agent is held.
     parked             boolean not null default false,
+    resumed_at         timestamptz,
     input_tokens       integer,
     output_tokens      integer,
     cost_micros        bigint,
@@ -222,7 +223,7 @@ begin
                 else a.state end
     where a.id = p_agent returning a.epoch, a.profile_id, a.state into epoch, profile_id, agent_state;
     -- A turn that waited for a person or for its agent was not cut off.
-    update turns t set parked = agent_state = 'paused',
+    update turns t set parked = agent_state = 'paused', resumed_at = now(),
         attempts = t.attempts + case when t.parked or was = 'waiting_approval' then 0 else 1 end
     where t.agent_id = p_agent and t.state = 'admitted'
     returning t.id, t.attempts into turn, turn_attempts;

@@ -4,7 +4,7 @@ Who wants it and why is audited with the change. Only a kill does not wait for t
 here ends. What leads to which state is `lifecycle`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -29,7 +29,13 @@ ReportedState = Literal["idle", "running", "waiting_approval", "done", "failed"]
 # How long a kill waits for the turns that it ends to book what they really cost.
 SETTLE_SECONDS = 0.05
 _QUERIES = load_queries("hivemind.agents", "control.sql")
-_DONE = {"pause": "paused", "resume": "resumed", "stop": "stopped", "kill": "killed"}
+# Kills are audited where they are carried out, with all that goes with them.
+_AUDITED: Mapping[tuple[str, Wish], Action] = {
+    ("operator", "pause"): Action.OPERATOR_AGENT_PAUSED,
+    ("operator", "resume"): Action.OPERATOR_AGENT_RESUMED,
+    ("operator", "stop"): Action.OPERATOR_AGENT_STOPPED,
+    ("watchdog", "pause"): Action.WATCHDOG_AGENT_PAUSED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ async def change(
         values = {
             "id": agent_id,
             "state": state,
-            "action": Action(f"{by.partition(':')[0]}:agent:{_DONE[wish]}"),
+            "action": _AUDITED[by.partition(":")[0], wish],
             "detail": Jsonb({"by": by, "reason": reason, "was": was}),
         }
         await transaction.execute(_QUERIES["change"], values)

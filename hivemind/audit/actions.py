@@ -77,8 +77,6 @@ class Action(StrEnum):
     KILL_SWITCH_RAISED = "operator:kill-switch:raised"
     KILL_SWITCH_LOWERED = "operator:kill-switch:lowered"
     AGENT_WARNED = "watchdog:agent:warned"
-    AGENT_PAUSED = "watchdog:agent:paused"
-    AGENT_KILLED = "watchdog:agent:killed"
     AGENT_FORGIVEN = "watchdog:agent:forgiven"
     SERVER_STOPPED = "system:server:stopped"
     AUDIT_EXPIRED = "system:audit:expired"

@@ -134,7 +134,7 @@ class AgentStreams:
 
     def let_in(self, request: Request) -> UUID:
         """Let an operator in; the agent that is meant."""
-        self._access.check("operator", request.header(b"x-api-key"))
+        self._access.let_in("operator", request)
         try:
             return UUID(request.params["agent_id"])
         except ValueError:

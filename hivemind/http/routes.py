@@ -57,7 +57,7 @@ def lane(
 ) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind")
-    access = Access(admin_api_key)
+    access = Access(admin_api_key, chat.refused)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
     app.register_blueprint(supervision.routes(system, tuning, database, access))
