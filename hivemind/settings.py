@@ -118,7 +118,7 @@ class GuardSettings(Section):
     )
     classifier: str = Field(
         "",
-        description="package.module:function that says from 0 to 1 how likely a text is an attack; empty: none",
+        description="package.module:function that says, 0 to 1, how likely a text is an attack; empty: none",
     )
     classifier_weight: float = Field(
         0.5, ge=0, le=1, description="what the classifier counts among the injection rules when it says 1"

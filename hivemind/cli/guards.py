@@ -103,8 +103,8 @@ def _table(table: "Table", reasons: "tuple[Reason, ...]") -> "Table":
 @click.option("--json", "as_json", is_flag=True, help="Everything, one rule a line.")
 def rules(cursor: str, as_json: bool) -> None:
     """List the rules: id, version, severity, weight and what they are about."""
-    from hivemind.guards.identifiers import RULES  # noqa: PLC0415
     from hivemind.guards import rule as rule_files  # noqa: PLC0415
+    from hivemind.guards.identifiers import RULES  # noqa: PLC0415
 
     for rule in sorted((*rule_files.load(), *RULES.values()), key=lambda rule: rule.id):
         if rule.id > cursor:
