@@ -209,7 +209,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             Prices(settings.budgets.prices),
             profiles,
             toolbox,
-            settings.budgets.lease_seconds,
+            settings.lease_seconds,
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
             switch,

@@ -128,7 +128,10 @@ class GuardSettings(Section):
 class BudgetSettings(Section):
     """Money."""
 
-    lease_seconds: Positive = Field(300, description="how long a reservation outlives a crashed turn")
+    lease_seconds: Positive | None = Field(
+        None,
+        description="how long a reservation outlives a crashed turn; unset: 300, or longer where steps are",
+    )
     prices: dict[str, tuple[int, int]] = Field(
         {},
         description="micro-dollars per million (input, output) tokens by model; [0, 0] declares it free",
@@ -233,6 +236,12 @@ class LogSettings(Section):
     format: Literal["text", "json"] = Field("text", description="for people, or for machines")
 
 
+# A step's money must not be given away while the step runs: a call with its retries, then its tools.
+_TOOL_SECONDS = 30.0
+_MARGIN_SECONDS = 30.0
+_LEASE_SECONDS = 300.0
+
+
 class Settings(Section):
     """Everything that an owner may set."""
 
@@ -254,3 +263,23 @@ class Settings(Section):
     supervision: dict[str, dict[str, object]] = Field(
         {}, description="supervision policy by kind of actor or by address pattern"
     )
+
+    @property
+    def longest_step_seconds(self) -> float:
+        """What one step of a turn may take before the money that it holds is held anew."""
+        tools = (server.call_timeout_seconds for server in self.mcp.servers.values())
+        return self.llm.timeout_seconds + max((_TOOL_SECONDS, *tools)) + _MARGIN_SECONDS
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a turn's money is held for it."""
+        return self.budgets.lease_seconds or max(_LEASE_SECONDS, self.longest_step_seconds)
+
+    @model_validator(mode="after")
+    def _money_is_held_for_a_whole_step(self) -> Self:
+        if self.lease_seconds < self.longest_step_seconds:
+            raise ValueError(
+                f"budgets.lease_seconds must be at least {self.longest_step_seconds:g}: a call may take "
+                f"{self.llm.timeout_seconds:g} s (llm.timeout_seconds) and its tools more; or leave it unset"
+            )
+        return self

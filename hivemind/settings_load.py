@@ -244,12 +244,16 @@ def _validate(layers: _Layers, table: Mapping[str, Leaf]) -> Settings:
         told: set[str] = set()
         for problem in error.errors(include_url=False, include_context=False):
             inside = ".".join(str(step) for step in problem["loc"])
+            message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+            if not inside:
+                # Settings that do not fit together; the message names them.
+                layers.problems.append(message)
+                continue
             path = next(known for known in table if inside == known or inside.startswith(f"{known}."))
             if path in told:
                 continue
             told.add(path)
             shown = "" if table[path].secret else f", not {problem['input']!r}"
-            message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
             layers.problems.append(f"{layers.sources[path]}: {path} {message}{shown}")
     if layers.problems or settings is None:
         raise ConfigError(

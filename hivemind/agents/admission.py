@@ -215,6 +215,6 @@ async def _record_refusal(database: Database, agent_id: UUID, message: UserMessa
         profile_id=message.profile.id,
         agent_id=agent_id,
         caller=message.caller,
-        detail={"code": refusal.code, **refusal.detail},
+        detail={"code": refusal.code, "reason": refusal.message, **refusal.detail},
         text=refusal.text,
     )

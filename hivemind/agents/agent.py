@@ -16,7 +16,7 @@ import trio
 
 from hivemind.actors import Actor, Exit
 from hivemind.agents import admission, journal, loop, steps
-from hivemind.agents.events import Event, EventLog, Failed, Known, Lost
+from hivemind.agents.events import Event, EventLog, Failed, Known, Lost, Usage
 from hivemind.agents.journal import Admitted, Claim
 from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
 from hivemind.agents.turn import NOTHING_USED, Resources, Turn
@@ -29,6 +29,7 @@ from hivemind.errors import (
     Interrupted,
     NotFound,
     Overloaded,
+    PriceUnknown,
     ProviderError,
 )
 from hivemind.providers import ProviderMessage
@@ -344,6 +345,25 @@ class Agent(Actor):
             self._scope = None
 
 
+async def _lost(resources: Resources, agent_id: UUID, claim: Claim) -> Usage:
+    """What the attempts of a turn that nobody will end can have cost, since the last step that is known."""
+    assert claim.turn_id is not None
+    try:
+        profile = await resources.profiles.by_id(claim.profile_id)
+        left = await journal.unfinished(resources.database, claim.turn_id)
+        if left is None:
+            return NOTHING_USED
+        history = await journal.history(resources.database, agent_id, profile.history_messages)
+        done = await steps.load(resources.database, claim.turn_id)
+        opened = admission.take_up(
+            resources, profile, agent_id, claim.epoch, history, left, done, claim.attempts - 1
+        )
+    except (NotFound, PriceUnknown) as error:
+        log.warning("what the lost attempts of turn %s cost is not known: %s", claim.turn_id, error)
+        return NOTHING_USED
+    return opened.settled()
+
+
 async def give_up(resources: Resources, agent_id: UUID, exit: Exit) -> None:
     """Mark an agent that spent its restarts, and end its turn so that nobody waits for it."""
     failure = f"{exit.reason}: {type(exit.error).__name__}" if exit.error else exit.reason
@@ -353,15 +373,12 @@ async def give_up(resources: Resources, agent_id: UUID, exit: Exit) -> None:
         claim = None  # it failed before it had opened its conversation: there is nothing to mark
     if claim is not None and claim.turn_id is not None:
         error = ProviderError("The agent failed too often and waits for an operator")
+        lost = await _lost(resources, agent_id, claim)
+        detail: dict[str, object] = {"error": error.code}
+        if lost.cost_micros:
+            detail["lost_micros"] = lost.cost_micros
         await journal.commit(
-            resources.database,
-            claim.turn_id,
-            claim.epoch,
-            "failed",
-            None,
-            NOTHING_USED,
-            error,
-            {"error": error.code},
+            resources.database, claim.turn_id, claim.epoch, "failed", None, lost, error, detail
         )
     await journal.give_up(resources.database, agent_id, failure)
     await record(resources.database, Action.AGENT_GIVEN_UP, agent_id=agent_id, detail={"exit": failure})

@@ -106,7 +106,7 @@ async def end(
     if turn.lost_micros:
         detail["lost_micros"] = turn.lost_micros
     if error is not None:
-        detail["error"] = error.code
+        detail |= {"error": error.code, "reason": error.message}
         if isinstance(error, Refused):
             detail.update(error.detail)
 

@@ -66,7 +66,6 @@ class Action(StrEnum):
     TICK_REFUSED_BUDGET = "schedule:tick:refused-budget"
     TICK_REFUSED = "schedule:tick:refused"
     PLANE_PULLED = "plane:project:pulled"
-    PLANE_DELIVERY_REFUSED = "plane:delivery:refused"
     KILL_SWITCH_RAISED = "operator:kill-switch:raised"
     KILL_SWITCH_LOWERED = "operator:kill-switch:lowered"
     AGENT_WARNED = "watchdog:agent:warned"

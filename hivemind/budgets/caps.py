@@ -1,6 +1,6 @@
 """Caps as owners see and change them: rows, each with how its window of the moment stands.
 
-Every change is audited in the statement that makes it. Holding money in caps is `reservations` and SQL.
+Every change is audited, `by` whom as well, in its own statement. Holding money is `reservations` and SQL.
 """
 
 from dataclasses import dataclass
@@ -34,12 +34,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How the present window of a cap stands; of a cap for everyone, the fullest one."""
+    """How the present window of a cap stands; of a cap for everyone, the fullest one.
+
+    `soft_at` is when what was spent reached the soft share; what is held may reach it before.
+    """
 
     subject: str
     start: date
     spent_micros: int
     reserved_micros: int
+    soft_at: datetime | None
     acknowledged_until: datetime | None
 
 
@@ -100,6 +104,7 @@ class Cap:
                 "reserved_micros": window.reserved_micros,
                 "share": round(self.share, 4),
                 "soft_reached": self.soft_reached,
+                "soft_at": window.soft_at,
                 "acknowledged_until": window.acknowledged_until,
                 "runs_out_at": runs_out_at(
                     rule.limit_micros, window.spent_micros, window.reserved_micros, start, end, now
@@ -126,7 +131,7 @@ async def cap(database: Database, cap_id: UUID) -> Cap:
     return _cap(rows[0])
 
 
-async def create(database: Database, rule: Rule) -> Cap:
+async def create(database: Database, rule: Rule, *, by: str) -> Cap:
     """Make a cap.
 
     Raises:
@@ -135,7 +140,16 @@ async def create(database: Database, rule: Rule) -> Cap:
     cap_id = uuid7()
     made = await database.fetch_one(
         _QUERIES["create"],
-        (cap_id, rule.scope, rule.subject, rule.period, rule.limit_micros, rule.soft_share, rule.on_soft),
+        (
+            cap_id,
+            rule.scope,
+            rule.subject,
+            rule.period,
+            rule.limit_micros,
+            rule.soft_share,
+            rule.on_soft,
+            by,
+        ),
     )
     if made is None:
         raise Conflict("There is a cap for this scope, subject and period", remedy="change that one")
@@ -143,7 +157,13 @@ async def create(database: Database, rule: Rule) -> Cap:
 
 
 async def change(
-    database: Database, cap_id: UUID, limit_micros: int, soft_share: float | None, on_soft: OnSoft
+    database: Database,
+    cap_id: UUID,
+    limit_micros: int,
+    soft_share: float | None,
+    on_soft: OnSoft,
+    *,
+    by: str,
 ) -> Cap:
     """Give a cap another limit or soft share; windows that are below the new share may reach it again.
 
@@ -151,30 +171,35 @@ async def change(
         NotFound: there is no such cap.
     """
     changed = await database.fetch_one(
-        _QUERIES["change"], (cap_id, limit_micros, soft_share, on_soft), repeatable=True
+        _QUERIES["change"], (cap_id, limit_micros, soft_share, on_soft, by), repeatable=True
     )
     if changed is None:
         raise NotFound("There is no such cap")
     return await cap(database, cap_id)
 
 
-async def delete(database: Database, cap_id: UUID) -> None:
+async def delete(database: Database, cap_id: UUID, *, by: str) -> None:
     """Remove a cap and what it counted; what turns cost stays.
 
     Raises:
         NotFound: there is no such cap.
     """
-    if await database.fetch_one(_QUERIES["delete"], (cap_id,)) is None:
+    if await database.fetch_one(_QUERIES["delete"], (cap_id, by)) is None:
         raise NotFound("There is no such cap")
 
 
-async def acknowledge(database: Database, cap_id: UUID, subject: str, until: datetime | None) -> Cap:
+async def acknowledge(
+    database: Database, cap_id: UUID, subject: str, until: datetime | None, *, by: str
+) -> Cap:
     """Let turns begin past the soft share in the present window, until then or until it ends.
 
     Raises:
         NotFound: there is no such cap, or it has no windows.
     """
-    if await database.fetch_one(_QUERIES["acknowledge"], (subject, until, cap_id), repeatable=True) is None:
+    if (
+        await database.fetch_one(_QUERIES["acknowledge"], (subject, until, cap_id, by), repeatable=True)
+        is None
+    ):
         raise NotFound("There is no such cap with a window")
     return await cap(database, cap_id)
 
@@ -196,6 +221,7 @@ def _cap(row: Row) -> Cap:
             row["window_start"],
             row["spent_micros"],
             row["reserved_micros"],
+            row["soft_at"],
             row["acknowledged_until"],
         )
     return Cap(row["id"], rule, row["name"], window, row["created_at"], row["updated_at"])

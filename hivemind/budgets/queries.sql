@@ -9,7 +9,7 @@ select release_expired() as released
 select c.id, c.scope, c.subject, c.period, c.limit_micros, c.soft_share, c.on_soft, c.created_at, c.updated_at,
        p.slug as name, window_of(c.period, now()) as window_start, coalesce(w.subject, '') as window_subject,
        coalesce(w.spent_micros, 0) as spent_micros, coalesce(w.reserved_micros, 0) as reserved_micros,
-       w.acknowledged_until
+       w.soft_at, w.acknowledged_until
 from caps c
 left join agent_profiles p on c.scope = 'profile' and p.id::text = c.subject
 left join lateral (
@@ -22,7 +22,7 @@ order by c.id limit %s
 -- name: strained
 select c.id, c.scope, c.subject, c.period, c.limit_micros, c.soft_share, c.on_soft, c.created_at, c.updated_at,
        p.slug as name, w.window_start, w.subject as window_subject, w.spent_micros, w.reserved_micros,
-       w.acknowledged_until
+       w.soft_at, w.acknowledged_until
 from caps c
 join cap_windows w on w.cap_id = c.id and w.window_start = window_of(c.period, now())
 left join agent_profiles p on c.scope = 'profile' and p.id::text = c.subject
@@ -35,7 +35,8 @@ with made as (
     insert into caps (id, scope, subject, period, limit_micros, soft_share, on_soft)
     values (%s, %s, %s, %s, %s, %s, %s) on conflict (scope, subject, period) do nothing returning *
 ), audited as (
-    insert into audit_log (action, detail) select 'admin:cap:created', to_jsonb(made) from made
+    insert into audit_log (action, detail)
+    select 'admin:cap:created', to_jsonb(made) || jsonb_build_object('by', %s::text) from made
 )
 select id from made
 
@@ -51,7 +52,7 @@ with old as (
       and (c.soft_micros is null or w.spent_micros < c.soft_micros)
 ), audited as (
     insert into audit_log (action, detail)
-    select 'admin:cap:changed', jsonb_build_object('before', to_jsonb(old), 'after', to_jsonb(changed))
+    select 'admin:cap:changed', jsonb_build_object('before', to_jsonb(old), 'after', to_jsonb(changed), 'by', %s::text)
     from old, changed
 )
 select id from changed
@@ -60,7 +61,8 @@ select id from changed
 with gone as (
     delete from caps where id = %s returning *
 ), audited as (
-    insert into audit_log (action, detail) select 'admin:cap:deleted', to_jsonb(gone) from gone
+    insert into audit_log (action, detail)
+    select 'admin:cap:deleted', to_jsonb(gone) || jsonb_build_object('by', %s::text) from gone
 )
 select id from gone
 
@@ -74,7 +76,8 @@ with done as (
     on conflict (cap_id, subject, window_start) do update set acknowledged_until = excluded.acknowledged_until
     returning *
 ), audited as (
-    insert into audit_log (action, detail) select 'admin:cap:acknowledged', to_jsonb(done) from done
+    insert into audit_log (action, detail)
+    select 'admin:cap:acknowledged', to_jsonb(done) || jsonb_build_object('by', %s::text) from done
 )
 select cap_id from done
 

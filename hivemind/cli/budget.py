@@ -133,16 +133,20 @@ def forecast(cap: Document, now: datetime) -> Text:
     else:
         moment = datetime.fromisoformat(at)
         gone = moment <= now
-        same_day = moment.date() == now.date()
-        when = moment.strftime("%H:%M UTC" if same_day else "%d %b %H:%M UTC")
-        text = Text("used up" if gone else when, style="bold red" if gone else "yellow")
+        text = Text("used up" if gone else _when(moment, now), style="bold red" if gone else "yellow")
     if window["soft_reached"]:
         told = {"warn": "soft share reached", "cheaper": "cheaper model", "ask": "waits for a person"}
         acknowledged = window["acknowledged_until"]
         if cap["on_soft"] == "ask" and acknowledged and datetime.fromisoformat(acknowledged) > now:
             told["ask"] = "acknowledged"
-        text.append(f"  ({told[cap['on_soft']]})", style="yellow")
+        at = window["soft_at"]
+        since = f" since {_when(datetime.fromisoformat(at), now)}" if at else ""
+        text.append(f"  ({told[cap['on_soft']]}{since})", style="yellow")
     return text
+
+
+def _when(moment: datetime, now: datetime) -> str:
+    return moment.strftime("%H:%M UTC" if moment.date() == now.date() else "%d %b %H:%M UTC")
 
 
 def dollars(micros: int) -> str:

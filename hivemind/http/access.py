@@ -13,6 +13,9 @@ from quart import Response, request
 from hivemind.errors import NotAuthenticated
 
 Role = Literal["viewer", "operator", "admin"]
+OPERATOR = "operator:api_key"
+"""Who does what an operator does, in the words of the audit log."""
+
 P = ParamSpec("P")
 Handler = Callable[P, Awaitable[Response]]
 

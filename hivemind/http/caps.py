@@ -12,7 +12,7 @@ from hivemind.budgets import EVERYONE, Rule
 from hivemind.budgets import caps as store
 from hivemind.errors import InvalidFields
 from hivemind.http import paging
-from hivemind.http.access import Access
+from hivemind.http.access import OPERATOR, Access
 from hivemind.http.bodies import answer, parse
 from hivemind.persistence import Database
 
@@ -72,7 +72,7 @@ def routes(database: Database, access: Access) -> Blueprint:
     @blueprint.post("/api/v1/caps")
     @access.requires("admin")
     async def create_cap() -> Response:
-        return _told(await store.create(database, rule_of(await _body(CapBody))), 201)
+        return _told(await store.create(database, rule_of(await _body(CapBody)), by=OPERATOR), 201)
 
     @blueprint.get("/api/v1/caps/<uuid:cap_id>")
     @access.requires("viewer")
@@ -85,13 +85,15 @@ def routes(database: Database, access: Access) -> Blueprint:
         body = await _body(ChangeBody)
         wanted = changed((await store.cap(database, cap_id)).rule, body)
         return _told(
-            await store.change(database, cap_id, wanted.limit_micros, wanted.soft_share, wanted.on_soft)
+            await store.change(
+                database, cap_id, wanted.limit_micros, wanted.soft_share, wanted.on_soft, by=OPERATOR
+            )
         )
 
     @blueprint.delete("/api/v1/caps/<uuid:cap_id>")
     @access.requires("admin")
     async def delete_cap(cap_id: UUID) -> Response:
-        await store.delete(database, cap_id)
+        await store.delete(database, cap_id, by=OPERATOR)
         return Response(b"", 204)
 
     @blueprint.post("/api/v1/caps/<uuid:cap_id>/acknowledge")
@@ -102,7 +104,7 @@ def routes(database: Database, access: Access) -> Blueprint:
         if (rule.subject == EVERYONE) != (body.subject != ""):
             everyone = rule.subject == EVERYONE
             raise _wrong("subject", "says for whom" if everyone else "is only for caps for everyone")
-        return _told(await store.acknowledge(database, cap_id, body.subject, body.until))
+        return _told(await store.acknowledge(database, cap_id, body.subject, body.until, by=OPERATOR))
 
     return blueprint
 

@@ -12,7 +12,7 @@ from hivemind.agents import answer as turn_end
 from hivemind.audit import Erasure, erase
 from hivemind.errors import AgentBusy, NotFound
 from hivemind.http import paging
-from hivemind.http.access import Access
+from hivemind.http.access import OPERATOR, Access
 from hivemind.http.bodies import answer
 from hivemind.persistence import Database, Row, load_queries
 
@@ -64,7 +64,7 @@ async def _erase(system: ActorSystem, database: Database, conversation_id: UUID)
     agent = system.at(f"/agents/{conversation_id}")
     with trio.move_on_after(ERASE_SECONDS):
         while True:
-            erasure = await erase(database, conversation_id, {"by": "api_key"})
+            erasure = await erase(database, conversation_id, {"by": OPERATOR})
             if erasure.outcome != "busy" or erasure.turn_id is None:
                 if (live := system.whereis(f"/agents/{conversation_id}")) is not None:
                     live.kill()

@@ -10,7 +10,7 @@ from quart import Blueprint, Response, request
 from hivemind import knowledge
 from hivemind.errors import InvalidFields, NotFound
 from hivemind.http import bodies, paging
-from hivemind.http.access import Access
+from hivemind.http.access import OPERATOR, Access
 from hivemind.http.bodies import answer
 from hivemind.knowledge import Draft
 from hivemind.persistence import Database
@@ -49,7 +49,8 @@ def routes(database: Database, access: Access) -> Blueprint:
     @blueprint.post("/api/v1/knowledge")
     @access.requires("admin")
     async def create_document() -> Response:
-        return answer({"document": asdict(await knowledge.create(database, await _draft()))}, 201)
+        made = await knowledge.create(database, await _draft(), by=OPERATOR)
+        return answer({"document": asdict(made)}, 201)
 
     @blueprint.get("/api/v1/knowledge/<uuid:document_id>")
     @access.requires("admin")
@@ -60,12 +61,13 @@ def routes(database: Database, access: Access) -> Blueprint:
     @blueprint.put("/api/v1/knowledge/<uuid:document_id>")
     @access.requires("admin")
     async def replace_document(document_id: UUID) -> Response:
-        return answer({"document": asdict(await knowledge.replace(database, document_id, await _draft()))})
+        made = await knowledge.replace(database, document_id, await _draft(), by=OPERATOR)
+        return answer({"document": asdict(made)})
 
     @blueprint.delete("/api/v1/knowledge/<uuid:document_id>")
     @access.requires("admin")
     async def delete_document(document_id: UUID) -> Response:
-        await knowledge.delete(database, document_id)
+        await knowledge.delete(database, document_id, by=OPERATOR)
         return Response(b"", 204)
 
     @blueprint.get("/api/v1/knowledge/search")

@@ -51,10 +51,10 @@ def refusal(error: errors.HivemindError) -> Reply:
 def error_of(error: errors.HivemindError) -> dict[str, object]:
     """The `error` object."""
     _, kind, code = _kind(error)
-    message = error.message
-    if isinstance(error, errors.InvalidFields) and not message.startswith(error.fields[0][0]):
+    message, param = error.message, None
+    if isinstance(error, errors.InvalidFields) and error.fields:
+        param = error.fields[0][0]
         message = "; ".join(f"{field}: {problem}" for field, problem in error.fields)
-    param = error.fields[0][0] if isinstance(error, errors.InvalidFields) and error.fields else None
     if isinstance(error, errors.NotFound):
         param = "model"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}

@@ -42,26 +42,26 @@ class Document:
     updated_at: datetime
 
 
-async def create(database: Database, draft: Draft) -> Document:
+async def create(database: Database, draft: Draft, *, by: str) -> Document:
     """Store a document.
 
     Raises:
         InvalidFields: Postgres does not know the language.
     """
-    return await _store(database, uuid7(), draft, "knowledge_created")
+    return await _store(database, uuid7(), draft, "knowledge_created", by)
 
 
-async def replace(database: Database, document_id: UUID, draft: Draft) -> Document:
+async def replace(database: Database, document_id: UUID, draft: Draft, *, by: str) -> Document:
     """Store another text under the same id; its passages are new ones.
 
     Raises:
         InvalidFields: Postgres does not know the language.
         NotFound: there is no such document.
     """
-    return await _store(database, document_id, draft, "knowledge_changed")
+    return await _store(database, document_id, draft, "knowledge_changed", by)
 
 
-async def delete(database: Database, document_id: UUID) -> None:
+async def delete(database: Database, document_id: UUID, *, by: str) -> None:
     """Remove a document with its passages.
 
     Raises:
@@ -71,7 +71,7 @@ async def delete(database: Database, document_id: UUID) -> None:
         row = await transaction.fetch_one(_QUERIES["delete_document"], (document_id,))
         if row is None:
             raise _missing()
-        await _audit(transaction, "knowledge_deleted", document_id, row["title"])
+        await _audit(transaction, "knowledge_deleted", document_id, row["title"], by)
 
 
 async def documents(
@@ -97,7 +97,7 @@ async def document(database: Database, document_id: UUID) -> tuple[Document, str
     return Document(**fields), text
 
 
-async def _store(database: Database, document_id: UUID, draft: Draft, action: str) -> Document:
+async def _store(database: Database, document_id: UUID, draft: Draft, action: str, by: str) -> Document:
     text = draft.text.replace("\r\n", "\n").replace("\r", "\n")
     title = " ".join(draft.title.split())
     cut = await trio.to_thread.run_sync(split, text)
@@ -127,12 +127,12 @@ async def _store(database: Database, document_id: UUID, draft: Draft, action: st
                 "texts": [passage.text for passage in cut],
             },
         )
-        await _audit(transaction, action, document_id, title)
+        await _audit(transaction, action, document_id, title, by)
     return (await document(database, document_id))[0]
 
 
-async def _audit(transaction: Transaction, action: str, document_id: UUID, title: str) -> None:
-    detail = Jsonb({"document": str(document_id), "title": title})
+async def _audit(transaction: Transaction, action: str, document_id: UUID, title: str, by: str) -> None:
+    detail = Jsonb({"document": str(document_id), "title": title, "by": by})
     await transaction.execute(_QUERIES[action], (detail,))
 
 

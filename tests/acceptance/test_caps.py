@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import trio
+from psycopg.types.json import Jsonb
 
 from hivemind.agents import Interrupt
 
@@ -53,7 +54,10 @@ def test_a_cap_is_made_read_changed_and_deleted(with_site):
         await ask(site, "GET", path, status=404)
         await ask(site, "PATCH", path, {"limit_micros": 1}, 404)
         await ask(site, "DELETE", path, status=404)
-        rows = await site.rows("select action from audit_log where action like 'admin:cap:%%' order by id")
+        rows = await site.rows(
+            "select action, detail from audit_log where action like 'admin:cap:%%' order by id"
+        )
+        assert {row["detail"]["by"] for row in rows} == {"operator:api_key"}
         verbs = [row["action"].rpartition(":")[2] for row in rows]
         assert verbs == ["deleted", "created", "changed", "changed", "deleted"]
 
@@ -147,7 +151,8 @@ def test_a_cap_shows_how_it_stands_and_refuses_when_it_is_used_up(with_site):
         assert response.status_code == 402
         assert response.json()["error"]["code"] == "budget_exceeded"
         (row,) = await site.rows("select detail from audit_log where action = 'chat:turn:refused'")
-        assert row["detail"] == {"code": "budget_exceeded", "cap": cap["id"]}
+        assert (row["detail"]["code"], row["detail"]["cap"]) == ("budget_exceeded", cap["id"])
+        assert row["detail"]["reason"] == "The install cap for this day is used up"
         window = (await ask(site, "GET", f"{CAPS}/{cap['id']}"))["cap"]["window"]
         assert window["share"] == 1.0
         assert window["runs_out_at"] is not None
@@ -186,29 +191,30 @@ def test_past_the_soft_share_the_cheaper_model_of_the_profile_answers(with_site)
     with_site(test, budgets={"prices": {"fake": (1_000_000, 2_000_000), "small": (1_000_000, 1_000_000)}})
 
 
-def test_the_command_line_shows_the_same(with_site, folders):
-    async def hivemind(*arguments):
-        done = await trio.run_process(
-            [sys.executable, "-m", "hivemind", *arguments],
-            capture_stdout=True,
-            env={
-                **os.environ,
-                "HIVEMIND_DATA_SECRETS_FOLDER": str(folders["secrets_folder"]),
-                "COLUMNS": "140",
-            },
-        )
-        return done.stdout.decode()
+async def hivemind(folders, *arguments):
+    done = await trio.run_process(
+        [sys.executable, "-m", "hivemind", *arguments],
+        capture_stdout=True,
+        env={
+            **os.environ,
+            "HIVEMIND_DATA_SECRETS_FOLDER": str(folders["secrets_folder"]),
+            "COLUMNS": "140",
+        },
+    )
+    return done.stdout.decode()
 
+
+def test_the_command_line_shows_the_same(with_site, folders):
     async def test(site):
         cap = await only_cap(site, limit_micros=100, soft_share=0.2, on_soft="ask")
         await site.rows("update caps set limit_micros = 100000000 returning 1")
         await site.say("one")
         await site.rows("update caps set limit_micros = 50 returning 1")
-        told = json.loads(await hivemind("budget", "--json", "--url", site.server.url))
+        told = json.loads(await hivemind(folders, "budget", "--json", "--url", site.server.url))
         assert [shown["id"] for shown in told["caps"]] == [cap["id"]]
         assert told["caps"][0]["window"]["spent_micros"] == COST
         assert [(cost["model"], cost["cost_micros"]) for cost in told["costs"]] == [("fake", COST)]
-        drawn = await hivemind("budget", "--url", site.server.url)
+        drawn = await hivemind(folders, "budget", "--url", site.server.url)
         for shown in ("install / day", "$0.000025", "$0.00005", "50%", "waits for a person", "fake"):
             assert shown in drawn
 
@@ -274,6 +280,36 @@ def test_an_attempt_that_a_crash_lost_is_booked_at_its_worst(with_site):
     with_site(test)
 
 
+def test_the_attempts_of_an_agent_that_is_given_up_are_booked_at_their_worst(with_site):
+    async def test(site):
+        cap = await only_cap(site)
+        site.model.says("One, ", trio.Event())
+        answers = []
+
+        async def listen():
+            answers.append(await site.post("count"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            for attempt in (1, 2):
+                await site.model.asked(attempt)
+                site.system.whereis(agent_of(site)).kill()
+        assert answers[0].status_code in (502, 503), answers[0].text
+        # The caller is told before the turn is ended.
+        while not await site.value(
+            "select count(*) from audit_log where action = 'supervision:agent:given-up'"
+        ):
+            await trio.lowlevel.checkpoint()
+        (turn,) = await site.rows("select state, cost_micros from turns")
+        assert turn == {"state": "failed", "cost_micros": 2 * WORST}
+        assert await window_of(site, cap) == (2 * WORST, 0)
+        assert (await ask(site, "GET", COSTS))["items"][0]["cost_micros"] == 2 * WORST
+        detail = await site.value("select detail from audit_log where action = 'chat:turn:failed'")
+        assert detail["lost_micros"] == 2 * WORST
+
+    with_site(test, supervision={"agents": {"max_restarts": 1}})
+
+
 def test_a_turn_that_is_taken_up_is_refused_when_no_cap_covers_it_again(with_site):
     async def test(site):
         cap = await only_cap(site, limit_micros=2 * WORST - 1)
@@ -292,5 +328,68 @@ def test_a_turn_that_is_taken_up_is_refused_when_no_cap_covers_it_again(with_sit
         assert len(site.model.requests) == 1
         assert await window_of(site, cap) == (WORST, 0)
         assert await site.value("select error_code from turns") == "budget_exceeded"
+
+    with_site(test)
+
+
+async def searching(site, *before):
+    """A profile whose turn is three calls to the model: it searches twice, then answers."""
+    for title, text in (("Alpha", "Apples are red."), ("Beta", "Bananas are yellow.")):
+        await ask(site, "POST", "/api/v1/knowledge", {"title": title, "text": text}, 201)
+    await site.profile("seeker", tools=Jsonb({"knowledge_search": {"policy": "allow"}}))
+    first = {"knowledge_search": {"query": "apples"}}
+    site.model.says(*before, first, when="Look")
+    site.model.says({"knowledge_search": {"query": "bananas"}}, when="Alpha")
+
+
+def test_a_turn_of_many_calls_is_one_turn_and_costs_what_its_calls_cost(with_site, folders):
+    async def test(site):
+        cap = await only_cap(site)
+        await searching(site)
+        reply = await site.say("Look", slug="seeker")
+        assert len(site.model.requests) == 3
+        assert reply["usage"] == {"input_tokens": 33, "output_tokens": 21, "cost_micros": 3 * COST}
+        assert await window_of(site, cap) == (3 * COST, 0)
+        for group in ALL:
+            (item,) = (await ask(site, "GET", f"{COSTS}?group_by={group}"))["items"]
+            assert (item["cost_micros"], item["calls"], item["turns"]) == (3 * COST, 3, 1), group
+        told = json.loads(await hivemind(folders, "budget", "--json", "--url", site.server.url))
+        assert told["caps"][0]["window"]["spent_micros"] == 3 * COST
+        assert [(cost["turns"], cost["cost_micros"]) for cost in told["costs"]] == [(1, 3 * COST)]
+        assert "in 1 turns" in await hivemind(folders, "budget", "--url", site.server.url)
+
+    with_site(test)
+
+
+def test_each_call_of_a_turn_is_held_for_anew_and_one_that_is_not_covered_is_not_made(with_site):
+    async def test(site):
+        cap = await only_cap(site)
+        gate = trio.Event()
+        await searching(site, gate)
+        held = "select amount_micros, lease_until from reservations"
+        answers = []
+
+        async def listen():
+            answers.append(await site.post("Look", slug="seeker"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen)
+            await site.model.asked(1)
+            (first,) = await site.rows(held)
+            later = trio.Event()
+            site.model.says(later, {"knowledge_search": {"query": "bananas"}}, when="Alpha")
+            gate.set()
+            await site.model.asked(1, about="Alpha")
+            (second,) = await site.rows(held)
+            assert second["lease_until"] > first["lease_until"]
+            assert second["amount_micros"] > first["amount_micros"] + COST
+            await ask(site, "PATCH", f"{CAPS}/{cap['id']}", {"limit_micros": second["amount_micros"]})
+            later.set()
+        assert answers[0].status_code == 402, answers[0].text
+        assert answers[0].json()["error"]["code"] == "budget_exceeded"
+        assert len(site.model.requests) == 2
+        assert await window_of(site, cap) == (2 * COST, 0)
+        detail = await site.value("select detail from audit_log where action = 'chat:turn:failed'")
+        assert (detail["error"], detail["cap"]) == ("budget_exceeded", cap["id"])
 
     with_site(test)

@@ -108,6 +108,40 @@ def test_a_failure_that_may_pass_is_tried_again_by_a_new_agent(with_work):
     with_work(test)
 
 
+A_TOOL_WAS_CALLED = """
+    insert into effects (id, turn_id, step, position, call_id, tool, arguments, state, started_at)
+    select gen_random_uuid(), id, 1, 1, 'c', 't', '{}', 'done', now() from turns
+"""
+
+
+def test_what_called_tools_is_not_tried_again_by_itself(with_work, monkeypatch):
+    look = Holding.outcome
+
+    async def test(site, work):
+        async def outcome(self, held):
+            await site.database.execute(A_TOOL_WAS_CALLED)
+            return await look(self, held)
+
+        monkeypatch.setattr(Holding, "outcome", outcome)
+        site.model.says(500)
+        failed = await work.ended(await work.make("Hello", retry={"max_attempts": 5, "backoff_seconds": 0}))
+        assert (failed["state"], failed["attempts"]) == ("failed", 1)
+        assert failed["failure"]["code"] in ("llm_failed", "llm_unavailable")
+
+    with_work(test)
+
+
+def test_an_answer_that_a_limit_cut_short_is_kept_and_is_no_success(with_work):
+    async def test(site, work):
+        await site.profile("hasty", max_turn_seconds=1)
+        site.model.says("Begin", trio.Event(), "never")
+        ended = await work.ended(await work.make("Hello", profile="hasty"))
+        assert (ended["state"], ended["failure"]["code"], ended["attempts"]) == ("failed", "incomplete", 1)
+        assert "[Incomplete: " in ended["result"]
+
+    with_work(test)
+
+
 def test_the_same_key_is_the_same_directive(with_work):
     async def test(site, work):
         first = await work.make("Hello", idempotency_key="once")

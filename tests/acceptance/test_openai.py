@@ -12,6 +12,7 @@ import httpx2
 import openai
 import pytest
 import trio
+from psycopg.types.json import Jsonb
 
 from hivemind.agents import Interrupt
 from hivemind.guards import Guards
@@ -429,5 +430,90 @@ def test_the_code_in_the_docs_runs(with_site, folders, capsys):
         code_here = code_here.replace("secrets/", f"{folders['secrets_folder']}/")
         await trio.to_thread.run_sync(exec, compile(code_here, "docs", "exec"), {})
         assert "Hello there." in capsys.readouterr().out
+
+    with_site(test)
+
+
+def tools_of(request):
+    return [tool["function"]["name"] for tool in request.get("tools", ())]
+
+
+async def kill_agent(site):
+    (child,) = site.system.tree("/agents").children
+    site.system.whereis(child.snapshot.address).kill()
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_turn_is_taken_up_with_all_that_came_along(with_site, same):
+    async def test(site):
+        wait = trio.Event()
+        site.model.says("Once upon ", wait, when="tale")
+        body = {
+            "model": "hello",
+            "messages": [says("Be grim", "system"), says("hi"), says("Yes?", "assistant"), says("A tale")],
+            "tools": [WEATHER],
+            "stop": "END",
+            "stream": True,
+        }
+        headers = {"Authorization": f"Bearer {site.admin_key}"}
+        async with site.stream("/v1/chat/completions", body, headers) as (reply, _):
+            told = b""
+            while b"Once upon" not in told:
+                told += await reply.read()
+            site.model.says(*(("Once ", "upon a time.") if same else ("Long ago.",)), when="tale")
+            await kill_agent(site)
+            while more := await reply.read():
+                told += more
+        first, second = site.model.requests
+        assert second == first and tools_of(first) == ["weather"] and len(first["messages"]) == 4
+        lines = [
+            line.removeprefix("data: ") for line in told.decode().split("\n\n") if line.startswith("data: ")
+        ]
+        if same:
+            assert lines.pop() == "[DONE]"
+            pieces = [json.loads(line)["choices"][0]["delta"].get("content", "") for line in lines]
+            assert "".join(pieces) == "Once upon a time."
+        else:
+            assert json.loads(lines[-1])["error"]["code"] == "interrupted"
+        rows = await site.rows("select state from turns")
+        assert len(rows) == 1
+
+    with_site(test)
+
+
+def test_the_profiles_own_tools_run_here_and_the_clients_there(with_site):
+    async def test(site):
+        await site.profile("own", tools=Jsonb({"create_task": {"policy": "allow"}}))
+        asking = Asking(site)
+        # First one of the agent's, and then one of the client's.
+        site.model.says({"weather": {"place": "Ulm"}}, when="")
+        site.model.says({"create_task": {"title": "Look at Ulm"}}, when="Ulm?")
+        done = await asking.create(says("Ulm?"), model="own", tools=[WEATHER], tool_choice="required")
+        assert [call.function.name for call in done.choices[0].message.tool_calls] == ["weather"]
+        asked = list(site.model.requests)
+        assert [tools_of(request) for request in asked] == [["create_task", "weather"]] * 2
+        assert [request.get("tool_choice") for request in asked] == ["required", None]
+        assert await site.value("select title from tasks") == "Look at Ulm"
+        # Both at once: only what the client makes is wanted.
+        site.model.says({"create_task": {"title": "Not this"}}, {"weather": {"place": "Bonn"}}, when="Bonn?")
+        done = await asking.create(says("Bonn?"), model="own", tools=[WEATHER])
+        assert [call.function.name for call in done.choices[0].message.tool_calls] == ["weather"]
+        assert await site.value("select count(*) from tasks") == 1
+        same = {"type": "function", "function": {"name": "create_task"}}
+        with pytest.raises(openai.BadRequestError) as raised:
+            await asking.create(says("hi"), model="own", tools=[same])
+        assert raised.value.param == "tools"
+
+    with_site(test)
+
+
+def test_from_documents_only_nothing_is_said_beside_a_call(with_site):
+    async def test(site):
+        await site.profile("strict", documents_only=True)
+        site.model.says("I happen to know that it rains.", {"weather": {"place": "Ulm"}})
+        message = (
+            (await Asking(site).create(says("Ulm?"), model="strict", tools=[WEATHER])).choices[0].message
+        )
+        assert message.tool_calls and not message.content
 
     with_site(test)

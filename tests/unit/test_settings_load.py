@@ -178,3 +178,13 @@ def test_any_environment_loads_or_is_refused(environ):
         assert all(line.split(":")[0] in environ for line in error.message.splitlines())
     else:
         assert {s for s in loaded.sources.values() if s != "default"} <= set(environ)
+
+
+def test_money_is_held_for_as_long_as_a_step_may_take(tmp_path):
+    assert load({}, tmp_path).settings.lease_seconds == 300
+    assert load({"HIVEMIND_LLM_TIMEOUT_SECS": "600"}, tmp_path).settings.lease_seconds == 660
+    servers = '{"slow": {"command": "x", "call_timeout_seconds": 400}}'
+    assert load({"HIVEMIND_MCP_SERVERS": servers}, tmp_path).settings.lease_seconds == 490
+    told = refusal({"HIVEMIND_BUDGETS_LEASE_SECONDS": "119"}, tmp_path)
+    assert str(told).startswith("budgets.lease_seconds must be at least 120: a call may take 60 s")
+    assert load({"HIVEMIND_BUDGETS_LEASE_SECONDS": "120"}, tmp_path).settings.lease_seconds == 120

@@ -50,7 +50,7 @@ class Ledger:
 
     async def cap(self, scope, subject, period, limit_micros, soft_share=None, on_soft="warn"):
         rule = Rule(scope, str(subject), period, limit_micros, soft_share, on_soft)
-        return await store.create(self.database, rule)
+        return await store.create(self.database, rule, by="test")
 
     async def stands(self, cap):
         """What is spent and held in the cap's fullest window of the moment."""

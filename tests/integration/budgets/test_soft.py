@@ -28,7 +28,7 @@ def test_reaching_the_share_is_audited_once_a_window_and_nothing_else_happens(on
         assert row["detail"]["spent_micros"] == 5_000
         assert [cap.id for cap in await store.strained(ledger.database)] == [cap.id]
         # A higher limit may be reached again.
-        await store.change(ledger.database, cap.id, 20_000, 0.5, "warn")
+        await store.change(ledger.database, cap.id, 20_000, 0.5, "warn", by="test")
         assert await store.strained(ledger.database) == []
         await spend(ledger, 5_000)
         assert (await ledger.actions()).count(SOFT) == 2
@@ -80,7 +80,7 @@ def test_past_the_share_a_person_is_asked_and_their_word_holds_for_the_window(on
         with pytest.raises(ApprovalRequired, match="install cap for this day") as caught:
             await ledger.admit(1)
         assert caught.value.detail == {"cap": str(cap.id)}
-        acknowledged = await store.acknowledge(ledger.database, cap.id, "", None)
+        acknowledged = await store.acknowledge(ledger.database, cap.id, "", None, by="test")
         assert acknowledged.window.acknowledged_until is not None
         await ledger.admit(5_000)
         with pytest.raises(BudgetExceeded):
@@ -107,7 +107,7 @@ def test_a_word_for_one_caller_is_for_that_caller(on_ledger):
         for caller in ("one", "two"):
             asked, _ = await ledger.admit(2_000, caller=caller)
             await ledger.commit(asked, 2_000)
-        await store.acknowledge(ledger.database, cap.id, "one", None)
+        await store.acknowledge(ledger.database, cap.id, "one", None, by="test")
         await ledger.admit(caller="one")
         with pytest.raises(ApprovalRequired):
             await ledger.admit(caller="two")
@@ -119,8 +119,10 @@ def test_changes_are_audited_with_before_and_after(on_ledger):
     async def test(ledger):
         cap = await ledger.cap("install", "", "day", 10_000, 0.5)
         rule = changed(cap.rule, ChangeBody(limit_micros=7, soft_share=None))
-        await store.change(ledger.database, cap.id, rule.limit_micros, rule.soft_share, rule.on_soft)
-        await store.delete(ledger.database, cap.id)
+        await store.change(
+            ledger.database, cap.id, rule.limit_micros, rule.soft_share, rule.on_soft, by="test"
+        )
+        await store.delete(ledger.database, cap.id, by="test")
         rows = await ledger.database.fetch_all("select action, detail from audit_log order by id")
         assert [row["action"] for row in rows] == [
             "admin:cap:created",

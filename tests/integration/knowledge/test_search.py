@@ -1,5 +1,7 @@
 """Documents are stored with their passages and found by their words."""
 
+from functools import partial
+
 import pytest
 import trio
 from uuid_utils.compat import uuid7
@@ -8,6 +10,10 @@ from hivemind import knowledge
 from hivemind.errors import InvalidFields, NotFound
 from hivemind.knowledge import Draft
 from hivemind.persistence import Database, migrate
+
+create, replace, delete = (
+    partial(change, by="test") for change in (knowledge.create, knowledge.replace, knowledge.delete)
+)
 
 
 @pytest.fixture
@@ -28,9 +34,9 @@ TERMS = "Refunds take fourteen days.\n\nShipping to Norway costs nine euros.\n\n
 
 def test_a_passage_is_found_by_its_words(with_database):
     async def test(database):
-        document = await knowledge.create(database, Draft("Terms", TERMS, source="https://example.com/terms"))
+        document = await create(database, Draft("Terms", TERMS, source="https://example.com/terms"))
         assert document.passages > 2
-        await knowledge.create(database, Draft("Other", "Cats sleep a lot."))
+        await create(database, Draft("Other", "Cats sleep a lot."))
         found = await knowledge.search(database, "refund")
         assert [passage.document_id for passage in found] == [document.id]
         assert "Refunds take fourteen days" in found[0].text
@@ -41,7 +47,7 @@ def test_a_passage_is_found_by_its_words(with_database):
 
 def test_a_question_in_a_sentence_finds_what_holds_a_third_of_its_words(with_database):
     async def test(database):
-        await knowledge.create(database, Draft("Terms", TERMS))
+        await create(database, Draft("Terms", TERMS))
         found = await knowledge.search(database, "How much do I pay for shipping a parcel to Norway?")
         assert "nine euros" in found[0].text
         assert await knowledge.search(database, "Do elephants in Norway read novels quickly?") == []
@@ -52,8 +58,8 @@ def test_a_question_in_a_sentence_finds_what_holds_a_third_of_its_words(with_dat
 
 def test_the_best_comes_first_and_the_title_counts(with_database):
     async def test(database):
-        await knowledge.create(database, Draft("Cats", "They sleep, and some dogs do."))
-        titled = await knowledge.create(database, Draft("Dogs", "They bark."))
+        await create(database, Draft("Cats", "They sleep, and some dogs do."))
+        titled = await create(database, Draft("Dogs", "They bark."))
         found = await knowledge.search(database, "dogs")
         assert len(found) == 2
         assert found[0].document_id == titled.id
@@ -78,7 +84,7 @@ ODD = [
 
 def test_whatever_is_asked_is_only_words(with_database):
     async def test(database):
-        await knowledge.create(database, Draft("Terms", "it's 'quoted' & a <-> b foo:* bar \\ words"))
+        await create(database, Draft("Terms", "it's 'quoted' & a <-> b foo:* bar \\ words"))
         for query in ODD:
             await knowledge.search(database, query)
 
@@ -87,14 +93,12 @@ def test_whatever_is_asked_is_only_words(with_database):
 
 def test_each_document_is_read_in_its_language(with_database):
     async def test(database):
-        await knowledge.create(
-            database, Draft("AGB", "Die Rückerstattungen dauern vierzehn Tage.", language="german")
-        )
-        await knowledge.create(database, Draft("Terms", "The houses are sold."))
+        await create(database, Draft("AGB", "Die Rückerstattungen dauern vierzehn Tage.", language="german"))
+        await create(database, Draft("Terms", "The houses are sold."))
         assert len(await knowledge.search(database, "Rückerstattung")) == 1
         assert len(await knowledge.search(database, "house")) == 1
         with pytest.raises(InvalidFields):
-            await knowledge.create(database, Draft("X", "x", language="klingon"))
+            await create(database, Draft("X", "x", language="klingon"))
         assert len(await knowledge.documents(database, collection=None, after=None, limit=9)) == 2
 
     with_database(test)
@@ -102,8 +106,8 @@ def test_each_document_is_read_in_its_language(with_database):
 
 def test_a_collection_keeps_to_itself(with_database):
     async def test(database):
-        inside = await knowledge.create(database, Draft("A", "refund secret", collection="staff"))
-        await knowledge.create(database, Draft("B", "refund public"))
+        inside = await create(database, Draft("A", "refund secret", collection="staff"))
+        await create(database, Draft("B", "refund public"))
         found = await knowledge.search(database, "refund", collections=["staff"])
         assert [passage.document_id for passage in found] == [inside.id]
         assert await knowledge.search(database, "refund", collections=["nothing"]) == []
@@ -115,23 +119,21 @@ def test_a_collection_keeps_to_itself(with_database):
 
 def test_a_changed_document_has_new_passages_and_a_deleted_one_none(with_database):
     async def test(database):
-        document = await knowledge.create(database, Draft("Terms", "Refunds take fourteen days."))
+        document = await create(database, Draft("Terms", "Refunds take fourteen days."))
         (old,) = await knowledge.search(database, "refunds")
-        changed = await knowledge.replace(
-            database, document.id, Draft("Terms", "Refunds\r\ntake thirty days.")
-        )
+        changed = await replace(database, document.id, Draft("Terms", "Refunds\r\ntake thirty days."))
         assert changed.created_at == document.created_at
         (new,) = await knowledge.search(database, "refunds")
         assert new.id != old.id
         assert new.text == "Refunds\ntake thirty days."
         assert await knowledge.passage(database, old.id) is None
-        await knowledge.delete(database, document.id)
+        await delete(database, document.id)
         assert await knowledge.search(database, "refunds") == []
-        for missing in (knowledge.delete(database, document.id), knowledge.document(database, document.id)):
+        for missing in (delete(database, document.id), knowledge.document(database, document.id)):
             with pytest.raises(NotFound):
                 await missing
         with pytest.raises(NotFound):
-            await knowledge.replace(database, uuid7(), Draft("X", "x"))
+            await replace(database, uuid7(), Draft("X", "x"))
         rows = await database.fetch_all("select action from audit_log order by id")
         assert [row["action"].rpartition(":")[2] for row in rows] == ["created", "changed", "deleted"]
 

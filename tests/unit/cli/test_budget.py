@@ -17,6 +17,7 @@ WINDOW = {
     "reserved_micros": 300_000,
     "share": 0.88,
     "soft_reached": True,
+    "soft_at": None,
     "acknowledged_until": None,
     "runs_out_at": "2026-11-24T13:45:00+00:00",
 }
@@ -63,6 +64,11 @@ def test_what_is_used_up_and_what_lasts_are_told_apart():
 def test_a_word_that_was_given_is_shown():
     later = WINDOW | {"acknowledged_until": "2026-11-25T00:00:00+00:00"}
     assert "(acknowledged)" in drawn(CAP | {"window": later})
+
+
+def test_since_when_the_soft_share_is_reached_is_shown():
+    spent = WINDOW | {"soft_at": "2026-11-24T11:05:00+00:00"}
+    assert "(waits for a person since 11:05 UTC)" in drawn(CAP | {"window": spent})
 
 
 def test_caps_of_every_kind_have_a_title():
