@@ -166,6 +166,18 @@ class PlaneSettings(Section):
     )
 
 
+class WatchdogSettings(Section):
+    """What looks after agents."""
+
+    sweep_seconds: Positive = Field(30, description="time from one look at all agents to the next")
+    health_seconds: Positive = Field(
+        300, description="time from one record of the system's health to the next"
+    )
+    heartbeat_seconds: Positive = Field(
+        120, description="how long the daemon of an external agent may be silent"
+    )
+
+
 class AuditSettings(Section):
     """The audit log."""
 
@@ -256,6 +268,7 @@ class Settings(Section):
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
     plane: PlaneSettings = PlaneSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     audit: AuditSettings = AuditSettings()
     outbound: OutboundSettings = OutboundSettings()
     mcp: McpSettings = McpSettings()
