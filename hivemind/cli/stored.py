@@ -53,7 +53,7 @@ async def messages(settings: Settings, age: timedelta) -> list[Stored]:
 
 
 async def read(database: Database, age: timedelta) -> list[Stored]:
-    """What was said and then what was refused, a page at a time, so that no statement holds the database up."""
+    """What was said, then what was refused: a page at a time, so that no statement holds the database up."""
     found: list[Stored] = []
     for query, mark in ((_NEXT, ""), (_NEXT_REFUSED, "audit ")):
         last = 0
