@@ -23,7 +23,7 @@ from hivemind.audit import HEADS_FILE, HeadKey, Sealer
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
 from hivemind.errors import ConfigError, HivemindError
-from hivemind.guards import Guards
+from hivemind.guards import Classifier, Guards
 from hivemind.health import Health
 from hivemind.http import routes
 from hivemind.http.callers import Callers, networks
@@ -95,7 +95,10 @@ async def serve(loaded: Loaded, report: Report) -> None:
 
 
 class Stop:
-    """What a signal means: the first ends the start-up or asks for the drain, the next ends the drain."""
+    """What a signal means: the first ends the start-up or asks for the drain, the next ends the drain.
+
+    One more ends the process as it is. An embedded Postgres stays then, and the next start adopts it.
+    """
 
     def __init__(self) -> None:
         self.starting = trio.CancelScope()
@@ -105,8 +108,11 @@ class Stop:
 
     async def listen(self, signals: AsyncIterator[int]) -> None:
         """Take signals for as long as the server lives."""
-        async for _ in signals:
-            if not self.started:
+        async for number in signals:
+            if self.starting.cancel_called or self.draining.cancel_called:
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(signal.Signals(number))
+            elif not self.started:
                 self.starting.cancel()
             elif not self.asked.is_set():
                 self.asked.set()
@@ -196,7 +202,10 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         switch = Switch()
         await killswitch.look(database, switch)
         calls = await _provider(settings, report, stack, client, switch, children, parts)
-        guards = await trio.to_thread.run_sync(Guards.load, folder / "guards")
+        classifier = Classifier.load(settings.guards.classifier, settings.guards.classifier_weight)
+        guards = await trio.to_thread.run_sync(
+            Guards.load, folder / "guards", classifier, abandon_on_cancel=True
+        )
         health = Health(database, calls, folder, switch)
         profiles = Profiles(database)
         system = ActorSystem(policies=policies)
@@ -245,7 +254,9 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                 (
                     (
                         ChildSpec("kill-switch", KillSwitch, (database, switch), policy=WORKER_POLICY),
-                        ChildSpec("watchdog", Watchdog, (database, health), policy=WORKER_POLICY),
+                        ChildSpec(
+                            "watchdog", Watchdog, (database, health, settings.watchdog), policy=WORKER_POLICY
+                        ),
                         ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
                         *_work(settings, database, profiles, client, switch),

@@ -36,6 +36,7 @@ class ChildProcess(Actor):
 
     mode = "task"
     kind: ClassVar[str] = "children"
+    expected_errors: ClassVar[tuple[type[BaseException], ...]] = (HivemindError,)
 
     def __init__(self, name: str, child: Child, report: Callable[[str], None]) -> None:
         self._name = name

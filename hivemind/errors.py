@@ -211,6 +211,12 @@ class Interrupted(HivemindError):
     code = "interrupted"
 
 
+class AgentEnded(Interrupted):
+    """The agent was stopped and answers no more."""
+
+    code = "agent_ended"
+
+
 class DatabaseUnavailable(HivemindError):
     """The database does not answer at the moment."""
 

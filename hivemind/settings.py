@@ -116,6 +116,13 @@ class GuardSettings(Section):
     timeout_seconds: Positive = Field(
         5, description="time for one check of a text; after that the text is refused"
     )
+    classifier: str = Field(
+        "",
+        description="package.module:function that says, 0 to 1, how likely a text is an attack; empty: none",
+    )
+    classifier_weight: float = Field(
+        0.5, ge=0, le=1, description="what the classifier counts among the injection rules when it says 1"
+    )
 
 
 class BudgetSettings(Section):
@@ -156,6 +163,18 @@ class PlaneSettings(Section):
     full_every: int = Field(12, gt=0, description="each so many-th pull looks for what was deleted")
     webhook_secret: SecretStr | None = Field(
         None, description="the secret of a webhook of Plane; unset refuses its deliveries"
+    )
+
+
+class WatchdogSettings(Section):
+    """What looks after agents."""
+
+    sweep_seconds: Positive = Field(30, description="time from one look at all agents to the next")
+    health_seconds: Positive = Field(
+        300, description="time from one record of the system's health to the next"
+    )
+    heartbeat_seconds: Positive = Field(
+        120, description="how long the daemon of an external agent may be silent"
     )
 
 
@@ -249,6 +268,7 @@ class Settings(Section):
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
     plane: PlaneSettings = PlaneSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     audit: AuditSettings = AuditSettings()
     outbound: OutboundSettings = OutboundSettings()
     mcp: McpSettings = McpSettings()

@@ -68,6 +68,9 @@ create table turns (
     idempotency_key    text,
     model              text not null,
     attempts           smallint not null default 1,
+    -- Nothing of it is under way: it waits for a person, or its agent is held.
+    parked             boolean not null default false,
+    resumed_at         timestamptz,
     input_tokens       integer,
     output_tokens      integer,
     cost_micros        bigint,
@@ -96,7 +99,7 @@ create index messages_of_turn on messages (turn_id);
 
 -- Accept a message: everything that must be true before the caller is told so, in one round trip.
 -- Outcomes: 'admitted'; 'known' (its idempotency key was seen: the turn and agent of that time); 'fenced'
--- (another incarnation owns the agent). A cap that does not cover the turn raises HM010, one that wants a person's
+-- (another incarnation owns the agent); 'held' (its state lets nothing begin). A cap that does not cover the turn raises HM010, one that wants a person's
 -- word first HM011, and nothing is left. `model` is the one to ask: the cheaper one where a cap's soft share says so.
 create function admit(
     p_turn uuid, p_agent uuid, p_profile uuid, p_caller text, p_opens boolean, p_shard smallint, p_epoch bigint,
@@ -116,17 +119,24 @@ begin
         return;
     end if;
     if p_opens then
-        insert into conversations (id, profile_id, caller) values (p_agent, p_profile, p_caller);
-        insert into agents (id, profile_id, parent_id, state, shard, epoch)
-        values (p_agent, p_profile, p_parent, 'running', p_shard, p_epoch);
+        -- Both are there already where an operator has spawned the agent.
+        insert into conversations (id, profile_id, caller) values (p_agent, p_profile, p_caller)
+        on conflict (id) do nothing;
+        insert into agents as a (id, profile_id, parent_id, state, shard, epoch)
+        values (p_agent, p_profile, p_parent, 'running', p_shard, p_epoch)
+        on conflict (id) do update set state = 'running', updated_at = now()
+            where a.epoch = p_epoch and a.state in ('idle', 'running', 'waiting_approval', 'done')
+        returning a.parent_id into parent;
     else
-        update agents set state = 'running', updated_at = now() where id = p_agent and epoch = p_epoch
-        returning parent_id into parent;
-        if not found then
-            delete from turns where id = p_turn;
-            outcome := 'fenced';
-            return;
-        end if;
+        update agents a set state = 'running', updated_at = now()
+        where a.id = p_agent and a.epoch = p_epoch and a.state in ('idle', 'running', 'waiting_approval', 'done')
+        returning a.parent_id into parent;
+    end if;
+    if not found then
+        delete from turns where id = p_turn;
+        outcome := case when exists (select from agents a where a.id = p_agent and a.epoch = p_epoch)
+                        then 'held' else 'fenced' end;
+        return;
     end if;
     model := p_model;
     if reserve(p_turn, p_profile, p_agent, p_caller, p_schedule, parent, p_reserve, p_cheaper_reserve, now(), p_lease,
@@ -159,13 +169,16 @@ begin
         select input + sum(c.input_tokens), output + sum(c.output_tokens), cost + sum(c.cost_micros)
         into input, output, cost from costs c where c.turn_id = p_turn;
     end if;
-    update agents a set state = 'idle', updated_at = now()
+    update agents a set updated_at = now(),
+        state = case when a.state not in ('idle', 'running', 'waiting_approval', 'done') then a.state
+                     when t.idempotency_scope = 'directive' then 'done' else 'idle' end
     from turns t where t.id = p_turn and a.id = t.agent_id and a.epoch = p_epoch and t.state = 'admitted';
     if not found then
         return false;
     end if;
     update turns set state = p_state, input_tokens = input, output_tokens = output, cost_micros = cost,
-        incomplete = p_incomplete, error_code = p_error_code, error_message = p_error_message, ended_at = now()
+        incomplete = p_incomplete, error_code = p_error_code, error_message = p_error_message, ended_at = now(),
+        asked = p_detail->'asked'
     where id = p_turn and state = 'admitted' returning * into ended;
     if not found then
         return false;
@@ -182,18 +195,20 @@ begin
     if called > 1 then
         -- What was under way when the turn was cut off may or may not have happened, and nobody is asked any more.
         update effects set state = 'unknown' where turn_id = p_turn and state = 'started';
+        update effects set state = 'denied', outcome = 'The turn has ended before this call was made.', ended_at = now()
+        where turn_id = p_turn and state in ('waiting', 'approved');
         update approvals set state = 'denied', answered_at = now(), answered_by = 'end', reason = 'The turn has ended.'
         where turn_id = p_turn and state = 'pending';
     end if;
     insert into audit_log (action, profile_id, agent_id, turn_id, caller, detail, text)
-    values ('chat:turn:' || p_state, ended.profile_id, ended.agent_id, p_turn, ended.caller, p_detail, p_reply);
+    values ('chat:turn:' || p_state, ended.profile_id, ended.agent_id, p_turn, ended.caller, p_detail - 'asked', p_reply);
     return true;
 end $$;
 
 -- Take an agent over: a new epoch shuts out every earlier incarnation, and what its unfinished turn holds is
--- leased anew. No row: there is no such agent, or it was erased.
-create function claim(p_agent uuid, p_lease interval, out epoch bigint, out profile_id uuid, out turn uuid,
-                      out turn_attempts smallint) returns setof record language plpgsql as $$
+-- leased anew; `agent_state` says whether it may go on. No row: there is no such agent, or it was erased.
+create function claim(p_agent uuid, p_lease interval, out epoch bigint, out profile_id uuid, out agent_state text,
+                      out turn uuid, out turn_attempts smallint) returns setof record language plpgsql as $$
 declare
     was text;
 begin
@@ -206,9 +221,10 @@ begin
         state = case when was = 'waiting_approval' and not exists (
                     select from approvals p where p.agent_id = a.id and p.state = 'pending') then 'running'
                 else a.state end
-    where a.id = p_agent returning a.epoch, a.profile_id into epoch, profile_id;
-    -- A turn that waited for a person was not cut off.
-    update turns t set attempts = t.attempts + case was when 'waiting_approval' then 0 else 1 end
+    where a.id = p_agent returning a.epoch, a.profile_id, a.state into epoch, profile_id, agent_state;
+    -- A turn that waited for a person or for its agent was not cut off.
+    update turns t set parked = agent_state = 'paused', resumed_at = now(),
+        attempts = t.attempts + case when t.parked or was = 'waiting_approval' then 0 else 1 end
     where t.agent_id = p_agent and t.state = 'admitted'
     returning t.id, t.attempts into turn, turn_attempts;
     if turn is not null then

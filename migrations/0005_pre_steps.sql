@@ -142,22 +142,26 @@ begin
     return true;
 end $$;
 
--- The turn waits for a person: nothing is to be done until then. Calls in doubt become questions.
-create function park(p_turn uuid, p_epoch bigint, p_doubts uuid[], p_approval interval) returns boolean
-language plpgsql as $$
+-- The turn waits, for a person or because its agent halts: nothing is under way. Calls in doubt become questions.
+create function park(
+    p_turn uuid, p_epoch bigint, p_doubts uuid[], p_known text[], p_approval interval
+) returns boolean language plpgsql as $$
 declare
     own turns := own_turn(p_turn, p_epoch);
 begin
     if own.id is null then
         return false;
     end if;
-    -- Who waits for a person has asked the model nothing that is not written down.
-    if own.attempts > 1 then
-        update turns set attempts = 1 where id = p_turn;
-    end if;
+    -- Who waits with a call has asked the model nothing that is not written down.
+    update turns set parked = true, attempts = case
+        when attempts > 1 and exists (select from effects where turn_id = p_turn and outcome is null) then 1
+        else attempts end
+    where id = p_turn;
     with doubts as (
-        update effects set state = 'unknown' where turn_id = p_turn and id = any (p_doubts) and state = 'started'
-        returning id, tool
+        update effects e set state = 'unknown', detail = jsonb_strip_nulls(jsonb_build_object('known', d.known))
+        from unnest(p_doubts, p_known) as d (id, known)
+        where e.turn_id = p_turn and e.id = d.id and e.state = 'started'
+        returning e.id, e.tool
     ), asked as (
         insert into approvals (effect_id, turn_id, agent_id, kind, deadline_at)
         select id, p_turn, own.agent_id, 'doubt', now() + p_approval from doubts
@@ -167,7 +171,9 @@ begin
            jsonb_build_object('effect', id, 'tool', tool)
     from doubts;
     -- Even where the last answer came meanwhile: whoever waits for nobody any more is taken up (unfinished_agents).
-    update agents set state = 'waiting_approval', updated_at = now() where id = own.agent_id;
+    -- What holds the agent besides counts more.
+    update agents set state = 'waiting_approval', updated_at = now()
+    where id = own.agent_id and state in ('idle', 'running', 'waiting_approval', 'done');
     return true;
 end $$;
 
@@ -205,3 +211,12 @@ create function expire_approvals() returns setof uuid language sql as $$
     from (select id, on_deadline from approvals where state = 'pending' and deadline_at < now()
           for update skip locked) a
 $$;
+
+-- What calls to the model are made with besides what turns say themselves; kept once, for running turns again.
+create table turn_frames (
+    digest         text primary key,
+    frame          jsonb not null,
+    first_used_at  timestamptz not null default now()
+);
+-- Of the last call of the turn: its frame, and the digest of its request (turn_steps.detail has those before it).
+alter table turns add column asked jsonb;

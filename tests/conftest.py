@@ -1,8 +1,15 @@
-"""A real Postgres for every test that wants one: one server a session, a fresh database a test."""
+"""A real Postgres for every test that wants one: one server a session, a fresh database a test.
 
+What a session left behind that was killed is cleared away by the next one.
+"""
+
+import contextlib
 import itertools
 import os
+import re
+import select
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -14,13 +21,50 @@ from hivemind.persistence import Database, EmbeddedPostgres
 _numbers = itertools.count(1)
 
 
+def reap(parent):
+    """End what runs in the folders of test sessions whose process is gone, and remove them."""
+    for folder in parent.glob("hivemind-test-*"):
+        owner = re.fullmatch(r"hivemind-test-(\d+)-\w+", folder.name)
+        if owner is None or Path(f"/proc/{owner[1]}").exists():
+            continue
+        for number in (signal.SIGQUIT, signal.SIGKILL):
+            ends = [pidfd for pid in running_in(folder) if (pidfd := told_to_end(pid, number)) is not None]
+            for pidfd in ends:
+                select.select([pidfd], [], [], 2)
+                os.close(pidfd)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def running_in(folder):
+    """The processes that work from within a folder."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (entry / "cwd").readlink().is_relative_to(folder):
+                    yield int(entry.name)
+
+
+def told_to_end(pid, number):
+    """A handle to wait on for the end of a process; None where it has ended already."""
+    with contextlib.suppress(ProcessLookupError):
+        pidfd = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(pidfd, number)
+        except ProcessLookupError:
+            os.close(pidfd)
+        else:
+            return pidfd
+    return None
+
+
 @pytest.fixture(scope="session")
 def postgres():
     """Conninfo of a server with a superuser; HIVEMIND_TEST_DATABASE_URL names one that runs already."""
     if url := os.environ.get("HIVEMIND_TEST_DATABASE_URL"):
         yield url
         return
-    folder = Path(tempfile.mkdtemp(prefix="hivemind-test-"))
+    reap(Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=f"hivemind-test-{os.getpid()}-"))
     folder.chmod(0o755)  # the account that root runs Postgres as has to enter it
     server = EmbeddedPostgres(folder / "postgres")
     trio.run(server.start, lambda _: None)

@@ -8,7 +8,7 @@ message is in `delivery`; what follows an end is the supervisor's business.
 import logging
 import types
 from collections import deque
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Iterator
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -269,8 +269,25 @@ async def _go_on_starting(cell: Cell, grip: Grip, started: Any, error: BaseExcep
 
 def _failed(cell: Cell) -> Exit:
     assert cell.ending is not None
-    logger.error("%s failed", cell.address, exc_info=cell.ending.error)
+    _log_failure(cell, "failed", cell.ending.error)
     return cell.ending
+
+
+def _log_failure(cell: Cell, what: str, error: BaseException | None) -> None:
+    """What its class expects is told in a line: a child process that died is no defect to be traced."""
+    leaves = list(_leaves(error))
+    if all(isinstance(leaf, cell.cls.expected_errors) for leaf in leaves):
+        logger.error("%s %s: %s", cell.address, what, "; ".join(map(str, leaves)))
+    else:
+        logger.error("%s %s", cell.address, what, exc_info=error)
+
+
+def _leaves(error: BaseException | None) -> Iterator[BaseException | None]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
 
 
 async def _finish_start(cell: Cell, grip: Grip, started: Any, error: BaseException | None) -> None:
@@ -279,7 +296,7 @@ async def _finish_start(cell: Cell, grip: Grip, started: Any, error: BaseExcepti
     if cell.mailbox.signal & (KILL | FAIL):
         return
     if error is not None:
-        logger.error("%s failed to start", cell.address, exc_info=error)
+        _log_failure(cell, "failed to start", error)
         await _end(cell, grip, Exit("start_failed", error))
     else:
         cell.came_up()
@@ -333,7 +350,7 @@ async def _obey(cell: Cell, grip: Grip) -> None:
             cell.grip = None
         error = await _hook(cell, grip, actor.on_stop)
         if error is not None:
-            logger.error("%s failed in on_stop", cell.address, exc_info=error)
+            _log_failure(cell, "failed in on_stop", error)
         await _end(cell, grip, (cell.ending or NORMAL) if error is None else Exit("error", error))
 
 

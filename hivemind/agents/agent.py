@@ -18,11 +18,13 @@ from hivemind.actors import Actor, Exit
 from hivemind.agents import admission, journal, loop, steps
 from hivemind.agents.events import Event, EventLog, Failed, Known, Lost, Usage
 from hivemind.agents.journal import Admitted, Claim
-from hivemind.agents.messages import Attach, Interrupt, Resume, UserMessage
+from hivemind.agents.lifecycle import HELD, OVER, State
+from hivemind.agents.messages import Attach, Halt, Interrupt, Resume, UserMessage
 from hivemind.agents.turn import NOTHING_USED, Resources, Turn
 from hivemind.audit import Action, record
 from hivemind.errors import (
     AgentBusy,
+    AgentEnded,
     Conflict,
     DatabaseUnavailable,
     HivemindError,
@@ -39,6 +41,13 @@ log = logging.getLogger("hivemind.agents")
 MAX_ATTEMPTS = 3
 MAX_WAITING = 16
 _RECOVERY_RETRY_SECONDS = 0.5
+# How long the listeners of an agent that is killed wait for the end of its turn to be written.
+_LAST_WORD_SECONDS = 0.05
+_OVER: Mapping[str, str] = {
+    "stopped": "The agent was stopped",
+    "killed": "The agent was killed",
+    "failed": "The agent failed too often and waits for an operator",
+}
 
 
 class Agent(Actor):
@@ -63,7 +72,9 @@ class Agent(Actor):
         self._claiming = trio.Lock()
         self._working = False
         self._parked: tuple[Turn, EventLog] | None = None
-        self._interrupted = self._resuming = False
+        self._turn: Turn | None = None
+        self._state: State = "idle"
+        self._interrupted = self._resuming = self._halting = self._killed = False
 
     def on_start(self) -> None:
         """Take up what the incarnation before this one left, without waiting to be asked."""
@@ -81,9 +92,9 @@ class Agent(Actor):
                 self._interrupt()
             case Resume():
                 self._resuming = True
-                if not self._working:
-                    self._epoch = None
-                    self._work_on()
+                self._work_on()
+            case Halt():
+                return self._halt(now=message.now)
         return None
 
     def on_exit(self, exit: Exit) -> None:
@@ -102,20 +113,25 @@ class Agent(Actor):
             "epoch": self._epoch,
             "turn": str(self._log.turn_id) if running and self._log is not None else None,
             "waiting": len(self._waiting),
-            "waits_for_a_person": self._parked is not None,
+            "waits_for_a_person": self._parked is not None and self._state not in HELD,
+            "held": self._state if self._state in HELD else None,
             "history": len(self._history),
         }
 
     # -- messages
 
     def _take(self, message: UserMessage) -> EventLog:
-        if self._working or self._parked is not None:
-            if message.profile.when_busy == "refuse":
-                raise AgentBusy(remedy="wait for the answer, or interrupt it")
-            if len(self._waiting) >= MAX_WAITING:
-                raise Overloaded("Too many messages wait in this conversation", retry_after_seconds=5)
-            if message.profile.when_busy == "interrupt":
-                self._interrupt()
+        if self._killed:
+            raise AgentEnded(_OVER["killed"])
+        busy = self._working or self._parked is not None
+        if busy and message.profile.when_busy == "refuse":
+            raise AgentBusy(remedy="wait for the answer, or interrupt it")
+        if len(self._waiting) >= MAX_WAITING:
+            raise Overloaded("Too many messages wait in this conversation", retry_after_seconds=5)
+        if busy and message.profile.when_busy == "interrupt":
+            self._interrupt()
+        if self._state in OVER:
+            self._resuming = True  # the row may say something else by now
         events = EventLog()
         self._waiting.append((message, events))
         self._work_on()
@@ -128,6 +144,31 @@ class Agent(Actor):
         elif self._parked is not None:
             self._interrupted = True
             self._work_on()
+
+    def _halt(self, *, now: bool) -> EventLog | None:
+        """Begin nothing more; the row says what follows, or this is the end."""
+        running = self._log if self._log is not None and not self._log.ended else None
+        self._resuming = self._halting = True
+        if self._turn is not None:
+            self._turn.halting = True
+        if now:
+            self._killed = True
+            self._refuse_waiting("killed")
+            if running is not None:
+                self.spawn_task(self._last_word, running)
+            self._interrupt()
+        self._work_on()
+        return running
+
+    async def _last_word(self, events: EventLog) -> None:
+        await trio.sleep(_LAST_WORD_SECONDS)
+        events.append(Failed(AgentEnded(_OVER["killed"])))
+
+    def _refuse_waiting(self, state: State) -> None:
+        while self._waiting:
+            _, events = self._waiting.popleft()
+            events.append(Failed(AgentEnded(_OVER[state])))
+            self._let_go(events)
 
     def _attach(self, turn_id: UUID) -> EventLog:
         current = self._log
@@ -171,36 +212,49 @@ class Agent(Actor):
 
     async def _work(self) -> None:
         try:
-            while True:
-                if self._interrupted and self._parked is not None:
-                    opened, events = self._parked
-                    await loop.end(self._resources, opened, events, "interrupted", Interrupted())
-                    self._parked, self._interrupted = None, False
-                elif self._resuming or not self._waiting:
-                    self._resuming = False
-                    await self._recover()
-                # A message that comes while a turn waits for a person waits behind it.
-                while self._waiting and self._parked is None:
-                    message, events = self._waiting.popleft()
-                    await self._turn(message, events)
-                # A person's word may have come while the turn was on its way to wait for it.
-                parked = self._parked is not None
-                if not (parked and self._interrupted) and not (
-                    self._resuming and (parked or self._epoch is None)
-                ):
-                    break
-                if self._resuming:
-                    self._epoch = None
+            await self._work_off(look=not self._waiting)
         finally:
-            self._working = self._resuming = False
-        if self._epoch is None:
+            self._working = False
+        if self._epoch is None or self._killed:
             # Nothing of this agent is in the database, or nothing more will be: it is forgotten after what is
             # in its mailbox.
             self.stop()
 
+    async def _work_off(self, *, look: bool) -> None:
+        """Do what there is to do; `look` for what was left first."""
+        while True:
+            if self._interrupted and self._parked is not None:
+                opened, events = self._parked
+                error = AgentEnded(_OVER["killed"]) if self._killed else Interrupted()
+                await loop.end(self._resources, opened, events, "interrupted", error)
+                self._parked, self._interrupted, look = None, False, False
+            if self._killed:
+                return
+            if self._resuming or look:
+                if self._resuming:
+                    self._epoch = None
+                self._resuming = self._halting = look = False
+                await self._recover()
+            if self._state in OVER:
+                self._refuse_waiting(self._state)
+            # A message that comes while a turn waits, or while nothing may begin, waits behind it.
+            while self._waiting and self._parked is None and self._state not in HELD and not self._halting:
+                message, events = self._waiting.popleft()
+                await self._turn_of(message, events)
+            if not self._more():
+                return
+
+    def _more(self) -> bool:
+        """Whether something came meanwhile that the work is not through with."""
+        if self._parked is not None and self._interrupted:
+            return True
+        if self._parked is None and not self._halting and self._state not in HELD and self._epoch is not None:
+            self._resuming = False  # the turn that was to be gone on with has ended
+        return self._resuming or bool(self._waiting and self._state in OVER)
+
     async def _recover(self) -> None:
         """Take up what was left; the message was accepted, so a database that is away is waited for."""
-        while True:
+        while not self._killed:
             try:
                 await self._claim()
                 await self._finish_left()
@@ -214,13 +268,13 @@ class Agent(Actor):
                 log.info("%s was never admitted", self.address)
             return
 
-    async def _turn(self, message: UserMessage, events: EventLog) -> None:
+    async def _turn_of(self, message: UserMessage, events: EventLog) -> None:
         """Run one turn; an expected error ends it, any other ends the actor."""
         last = events
         self._followers.add(events)
         try:
             await self._own(message)
-            if self._parked is not None:
+            if self._parked is not None or self._state in HELD or self._halting:
                 self._waiting.appendleft((message, events))
                 return
             # From here on, so that an interrupt which comes while the message is admitted counts too.
@@ -233,7 +287,11 @@ class Agent(Actor):
                     events.epoch, events.turn_id = opened.epoch, opened.id
                     self._log = last = events
             if isinstance(opened, Admitted):
-                self._not_admitted(opened, events, message)
+                if opened.outcome == "held":
+                    self._waiting.appendleft((message, events))
+                    self._resuming = self._halting = True
+                else:
+                    self._not_admitted(opened, events, message)
                 return
             await self._answer(opened, events, scope)
             if message.given is not None and events.ended:
@@ -287,10 +345,16 @@ class Agent(Actor):
 
     async def _answer(self, opened: Turn, events: EventLog, scope: trio.CancelScope) -> None:
         resources = self._resources
-        with scope:
-            await loop.answer(resources, opened, events)
+        opened.halting = self._halting
+        self._turn = opened
+        try:
+            with scope:
+                await loop.answer(resources, opened, events)
+        finally:
+            self._turn = None
         if scope.cancelled_caught:
-            await loop.end(resources, opened, events, "interrupted", Interrupted())
+            error = AgentEnded(_OVER["killed"]) if self._killed else Interrupted()
+            await loop.end(resources, opened, events, "interrupted", error)
         elif not events.ended:
             self._parked = opened, events
         elif events.events[-1].kind == "reply":
@@ -318,7 +382,7 @@ class Agent(Actor):
                         self._log.append(Lost())
                     self._log = EventLog(claim.epoch, claim.turn_id)
             self._parked = None
-            self._epoch = claim.epoch
+            self._epoch, self._state = claim.epoch, claim.state
 
     async def _finish_left(self) -> None:
         """Run the turn again that a former incarnation did not end; not for ever."""
@@ -336,7 +400,12 @@ class Agent(Actor):
         opened = admission.take_up(
             resources, profile, self._id, left.epoch, self._history, found, done, left.attempts - 1
         )
-        if left.attempts > MAX_ATTEMPTS:
+        if left.state == "paused":
+            self._parked = opened, events
+        elif left.state in OVER or self._killed:
+            over = "killed" if self._killed else left.state
+            await loop.end(resources, opened, events, "interrupted", AgentEnded(_OVER[over]))
+        elif left.attempts > MAX_ATTEMPTS:
             failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")
             await loop.end(resources, opened, events, "failed", failure)
         else:

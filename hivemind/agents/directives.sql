@@ -65,7 +65,7 @@ returning d.*
 -- Lease anew what is still this owner's, and say whose agent waits for a person.
 update directives d set lease_until = now() + make_interval(secs => %(lease_seconds)s)
 where d.owner = %(owner)s and d.id = any(%(in_hand)s)
-returning d.id, exists (select from agents a where a.id = d.agent_id and a.state = 'waiting_approval') as waits
+returning d.id, exists (select from agents a where a.id = d.agent_id and a.state in ('waiting_approval', 'paused')) as waits
 
 -- name: let_go
 -- What an owner holds is free after that long; at once where it is all that it holds.

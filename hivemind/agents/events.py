@@ -71,7 +71,7 @@ class ToolEnded:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The turn goes on when a person has answered for these calls."""
+    """The turn goes on when a person has answered for these calls; for none, when its agent is let go on."""
 
     kind: ClassVar[str] = "waiting"
     effect_ids: tuple[UUID, ...]

@@ -136,7 +136,7 @@ class Gate:
             # The words of schemas, and tools that are alike, come again and again.
             if piece in self._clean:
                 return piece
-            verdict = self.guards.check_input(piece, self.profile.injection_threshold)
+            verdict = self.guards.check_input(piece, self.profile.injection_threshold, classify=False)
             if verdict.findings or verdict.refused:
                 verdicts.append(verdict)
             elif verdict.text == piece:
@@ -147,6 +147,8 @@ class Gate:
         for verdict in verdicts:
             self._note(part, verdict)
             self._refuse(verdict)
+        if self.guards.waits:
+            await self._said(part, clean, limited=False)
         return clean
 
     async def _said(self, part: str, text: str, *, limited: bool = True) -> str:
@@ -159,7 +161,8 @@ class Gate:
 
     async def _verdict(self, part: str, text: str) -> InputVerdict:
         threshold = self.profile.injection_threshold
-        verdict = await gate.passed(self.timeout_seconds, len(text), self.guards.check_input, text, threshold)
+        size = gate.size(self.guards, text)
+        verdict = await gate.passed(self.timeout_seconds, size, self.guards.check_input, text, threshold)
         self._note(part, verdict)
         return verdict
 

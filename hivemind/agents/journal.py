@@ -11,8 +11,10 @@ from uuid import UUID
 
 from hivemind.agents.events import Failed, Reply, Usage
 from hivemind.agents.given import Given, calls_as_rows, calls_of
+from hivemind.agents.lifecycle import State
 from hivemind.budgets import refusal
 from hivemind.errors import (
+    AgentEnded,
     BudgetExceeded,
     GuardFailed,
     GuardRefused,
@@ -32,6 +34,7 @@ _ENDINGS: Mapping[str, type[HivemindError]] = {
     kind.code: kind
     for kind in (
         Interrupted,
+        AgentEnded,
         GuardRefused,
         GuardFailed,
         BudgetExceeded,
@@ -72,10 +75,12 @@ class Admission:
 class Admitted:
     """What became of an admission; `known` names the turn and agent of the first time.
 
+    `fenced`: another incarnation owns the agent; `held`: nothing may begin in its state.
+
     `model` is the one to ask in that turn.
     """
 
-    outcome: Literal["admitted", "known", "fenced"]
+    outcome: Literal["admitted", "known", "fenced", "held"]
     turn_id: UUID
     agent_id: UUID
     model: str | None = None
@@ -173,6 +178,7 @@ class Claim:
 
     epoch: int
     profile_id: UUID
+    state: State
     turn_id: UUID | None
     attempts: int
 
@@ -186,7 +192,7 @@ async def claim(database: Database, agent_id: UUID, lease_seconds: float) -> Cla
     row = await database.fetch_one(_QUERIES["claim"], (agent_id, lease_seconds), repeatable=True)
     if row is None:
         raise NotFound("There is no such conversation")
-    return Claim(row["epoch"], row["profile_id"], row["turn"], row["turn_attempts"] or 0)
+    return Claim(row["epoch"], row["profile_id"], row["agent_state"], row["turn"], row["turn_attempts"] or 0)
 
 
 async def history(database: Database, agent_id: UUID, limit: int) -> list[ProviderMessage]:

@@ -28,6 +28,7 @@ from hivemind.agents.events import (
 from hivemind.agents.gate import summary
 from hivemind.agents.given import WITHHELD
 from hivemind.agents.journal import TurnState
+from hivemind.agents.recording import Frame, digest
 from hivemind.agents.steps import Effect, Step
 from hivemind.agents.switch import Setting, Stage
 from hivemind.agents.tools import arguments
@@ -57,13 +58,15 @@ _PARAGRAPH = "\n\n"
 
 
 async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
-    """Work the turn off into the events until it has ended, and commit it, or until it waits for a person.
+    """Work the turn off into the events until it has ended, and commit it, or until it has to wait.
 
-    A provider that fails, or a cap that no longer covers it, ends the turn as failed; what was streamed is
-    paid. A bound that is reached ends it with what there is, and says so. Switched off, it ends at once.
+    It waits for a person, or because its agent halts. A provider that fails, or a cap that no longer covers
+    it, ends the turn as failed; what was streamed is paid. A bound that is reached ends it with
+    what there is, and says so. Switched off, it ends at once.
     """
     if not events.events:
         _tell_so_far(turn, events)
+    await _keep_frame(resources, turn)
     error: HivemindError | None = None
     try:
         with (
@@ -98,7 +101,7 @@ async def end(
     The message was accepted, so a database that is away is waited for as long as the agent lives.
     """
     reply = turn.reply
-    detail: dict[str, object] = {"findings": summary(turn.findings)}
+    detail: dict[str, object] = {"findings": summary(turn.findings), "asked": _asked(turn)}
     if turn.incomplete is not None:
         detail["incomplete"] = turn.incomplete
     if turn.unsupported:
@@ -116,7 +119,7 @@ async def end(
             turn.id,
             turn.epoch,
             state,
-            reply if state == "answered" else None,
+            reply if state == "answered" or (state == "interrupted" and reply) else None,
             turn.settled(),
             error,
             detail,
@@ -154,12 +157,16 @@ def _tell_so_far(turn: Turn, events: EventLog) -> None:
 
 
 async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
-    """Go on until there is an answer, complete or not (false), or until a person has to be asked (true)."""
+    """Go on until there is an answer, complete or not (false), or until it has to wait (true)."""
     bounds = turn.profile.bounds
     while True:
+        if turn.halting and not (turn.steps and turn.steps[-1].under_way):
+            return await _halted(resources, turn, events)
         if turn.steps:
             if turn.steps[-1].open and not await _work_off(resources, turn, turn.steps[-1], events):
                 return True
+            if turn.halting:
+                return await _halted(resources, turn, events)
             turn.next_call()
             turn.incomplete = bounds.reached(len(turn.steps), turn.total())
             if turn.incomplete is not None:
@@ -180,7 +187,31 @@ async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
         await _intend(resources, turn, wanted, began_at, events)
 
 
+async def _halted(resources: Resources, turn: Turn, events: EventLog) -> bool:
+    """Wait between two steps: nothing is under way."""
+    await _owned(lambda: steps.park(resources.database, turn.id, turn.epoch, (), 0), turn)
+    events.append(Waiting(()))
+    return True
+
+
 # -- the model
+
+
+async def _keep_frame(resources: Resources, turn: Turn) -> None:
+    """Once for a process and a profile, a row; a turn that cannot be run again is better than none."""
+    tools = turn.base.tools
+    if turn.given is not None:
+        tools = tools[: len(tools) - len(turn.given.tools)]
+    frame = Frame.of(turn.profile, tools, resources.context_tokens)
+    try:
+        turn.frame = await resources.frames.keep(resources.database, frame)
+    except DatabaseUnavailable:
+        log.warning("the database is away: turn %s cannot be replayed", turn.id)
+
+
+def _asked(turn: Turn) -> dict[str, object]:
+    """What is kept of the call under way."""
+    return {"frame": turn.frame, "request": digest(turn.request)}
 
 
 async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolCall]:
@@ -296,7 +327,7 @@ async def _intend(
             turn.id,
             turn.epoch,
             step,
-            detail={"findings": summary(turn.findings)},
+            detail={"findings": summary(turn.findings), "asked": _asked(turn)},
             began_at=began_at,
             approval_seconds=profile.approval_seconds,
             on_deadline=profile.on_approval_deadline,
@@ -330,6 +361,8 @@ def _intent(resources: Resources, turn: Turn, call: ToolCall) -> Effect:
         effect.state, effect.outcome = "denied", "This agent may not use this tool."
     elif policy == "ask":
         effect.state = "waiting"
+    elif turn.halting:
+        effect.state = "approved"  # made when the turn goes on, if it does
     return effect
 
 
@@ -376,6 +409,10 @@ async def _make(
             else Outcome("The tool is no longer there.", failed=True)
         )
     text, detail = await _guarded(resources, turn, tool, outcome)
+    if outcome.unknown and tool is not None and not tool.repeatable:
+        # As if the process had died in it: a person is asked, with what is known.
+        effect.ours, effect.known = False, text
+        return
     effect.state, effect.outcome = ("failed" if outcome.failed else "done"), text
     await _owned(lambda: steps.finish(resources.database, turn.id, turn.epoch, effect, detail), turn)
     events.append(ToolEnded(effect.id, effect.call.name, effect.state, text))
@@ -387,9 +424,8 @@ async def _run(resources: Resources, tool: Tool, turn: Turn, effect: Effect) -> 
     call = Call(effect.id, turn.id, turn.agent_id, turn.profile.id, turn.caller, effect.arguments)
     with trio.move_on_after(tool.timeout_seconds):
         return await tool.run(call)
-    return Outcome(
-        f"No answer within {tool.timeout_seconds:g} s; it may have taken effect all the same.", failed=True
-    )
+    late = f"No answer within {tool.timeout_seconds:g} s; it may have taken effect all the same."
+    return Outcome(late, failed=True, unknown=True)
 
 
 def _switched_off(tool: Tool, setting: Setting | None) -> str | None:
@@ -408,9 +444,9 @@ async def _guarded(
     if len(text) > most:
         text = f"{text[:most]}\n[Cut: {len(text) - most} more characters]"
     threshold = turn.profile.injection_threshold
-    verdict = await gate.passed(
-        resources.guard_seconds, len(text), resources.guards.check_input, text, threshold
-    )
+    guards = resources.guards
+    size = gate.size(guards, text)
+    verdict = await gate.passed(resources.guard_seconds, size, guards.check_input, text, threshold)
     detail: dict[str, object] = {
         "tool": tool.name if tool else None,
         "score": round(verdict.score, 3),

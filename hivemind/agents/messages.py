@@ -40,4 +40,14 @@ class Interrupt:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Take up the turn that a former incarnation left unfinished, if there is one."""
+    """Look at the row again, and take up the turn that is unfinished if the agent may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Start nothing more, and do as the row says once the step under way has ended.
+
+    `now`: the agent is being killed, whatever the row says yet. Answered with the log of the turn that ends.
+    """
+
+    now: bool = False

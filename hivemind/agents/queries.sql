@@ -39,7 +39,7 @@ with ended as materialized (
 select done from ended
 
 -- name: claim
-select epoch, profile_id, turn, turn_attempts from claim(%s, make_interval(secs => %s))
+select epoch, profile_id, agent_state, turn, turn_attempts from claim(%s, make_interval(secs => %s))
 
 -- name: history
 -- The newest messages of a conversation, oldest first, without those of turns that ended unanswered.
@@ -65,10 +65,12 @@ from turns t left join messages m on m.turn_id = t.id and m.role = 'assistant'
 where t.id = %s and t.agent_id = %s
 
 -- name: unfinished_agents
--- Those that were told to wait are left alone, and those that wait for a person who has not answered.
+-- Those that were told to wait are left alone, and those that wait for a person who has not answered; what is
+-- stopped is still to be ended.
 select distinct t.agent_id from turns t join agents a on a.id = t.agent_id
-where t.state = 'admitted' and a.state not in ('paused', 'stopped', 'killed')
+where t.state = 'admitted' and a.state <> 'paused'
 and not exists (select from approvals p where p.turn_id = t.id and p.state = 'pending' and a.state = 'waiting_approval')
 
 -- name: give_up
-update agents set state = 'failed', failure = %s, updated_at = now() where id = %s
+update agents set state = 'failed', failure = %s, updated_at = now()
+where id = %s and state not in ('stopped', 'killed', 'erased')

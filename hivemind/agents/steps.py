@@ -24,6 +24,7 @@ class Effect:
     """One call of a tool; `id` is what makes it this one call, for the tool too.
 
     `ours` says that this incarnation has started it, or is about to: what another started may have happened.
+    `known` is what is known of a call of which nobody can say whether it happened.
     """
 
     id: UUID
@@ -32,6 +33,7 @@ class Effect:
     state: EffectState
     outcome: str | None = None
     ours: bool = True
+    known: str | None = None
 
     @property
     def open(self) -> bool:
@@ -53,6 +55,11 @@ class Step:
     def open(self) -> bool:
         """Whether a call of it has no outcome yet."""
         return any(effect.open for effect in self.effects)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a call of it was begun and has no outcome yet."""
+        return any(effect.state == "started" for effect in self.effects)
 
     def messages(self) -> Iterable[ProviderMessage]:
         """The step as the model reads it afterwards."""
@@ -133,7 +140,10 @@ async def park(
     database: Database, turn_id: UUID, epoch: int, doubts: Sequence[Effect], approval_seconds: float
 ) -> bool:
     """Write down that the turn waits for a person; calls in doubt become questions."""
-    return await _done(database, "park", turn_id, epoch, [effect.id for effect in doubts], approval_seconds)
+    known = [effect.known for effect in doubts]
+    return await _done(
+        database, "park", turn_id, epoch, [effect.id for effect in doubts], known, approval_seconds
+    )
 
 
 async def load(database: Database, turn_id: UUID) -> list[Step]:

@@ -11,7 +11,7 @@ select start_effects(%s, %s, %s) as done
 select end_effect(%s, %s, %s, %s, %s, %s::jsonb) as done
 
 -- name: park
-select park(%s, %s, %s::uuid[], make_interval(secs => %s)) as done
+select park(%s, %s, %s::uuid[], %s::text[], make_interval(secs => %s)) as done
 
 -- name: steps
 select step, model, text, calls, input_tokens, output_tokens, cost_micros

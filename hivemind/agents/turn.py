@@ -12,6 +12,7 @@ from hivemind.agents.bounds import Bound
 from hivemind.agents.events import Usage
 from hivemind.agents.given import Given
 from hivemind.agents.profile import Profile, Profiles
+from hivemind.agents.recording import Frames
 from hivemind.agents.steps import Step
 from hivemind.agents.switch import Switch
 from hivemind.agents.tools.toolbox import Toolbox
@@ -45,6 +46,7 @@ class Resources:
     guard_seconds: float
     context_tokens: int | None = None
     switch: Switch = field(default_factory=Switch.left_on)
+    frames: Frames = field(default_factory=Frames)
 
 
 @dataclass(slots=True)
@@ -55,7 +57,8 @@ class Turn:
     the prompt, and is paid for it and for what it streamed. `taken_up` says that a former incarnation
     admitted the turn: what it held may have been given back, and `lost_micros` is what its calls cost at
     most, which nobody can say any more. `calls` are those that end the turn because the client makes them.
-    `unsupported` says that an answer was withheld because no document supports it.
+    `unsupported` says that an answer was withheld because no document supports it, `halting` that nothing
+    more is to be begun. `frame` names what its requests are made with, where that could be kept.
     """
 
     id: UUID
@@ -74,9 +77,11 @@ class Turn:
     usage: ProviderUsage | None = None
     findings: tuple[Finding, ...] = ()
     incomplete: Bound | None = None
+    halting: bool = False
     calls: tuple[ToolCall, ...] = ()
     stop: StopReason = "end"
     unsupported: bool = False
+    frame: str | None = None
     asked: bool = False
     received_bytes: int = 0
     request: ProviderRequest = field(init=False)

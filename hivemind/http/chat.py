@@ -4,8 +4,8 @@ Handlers turn requests into messages to agents and events into bytes; what a tur
 business.
 """
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
@@ -30,7 +30,7 @@ from hivemind.agents import (
     follow,
 )
 from hivemind.agents import Reply as AgentReply
-from hivemind.errors import HivemindError, InputTooLong, InvalidRequest, NotFound, Refused
+from hivemind.errors import AgentBusy, HivemindError, InputTooLong, InvalidRequest, NotFound, Refused
 from hivemind.http import bodies, problems
 from hivemind.http.callers import Callers
 from hivemind.http.lane import EventStream, Reply, Request, Route, SocketRoute, WebSocket
@@ -230,7 +230,8 @@ class Chat:
     async def _respond(self, request: Request, following: _Following) -> Reply | EventStream:
         if request.accepts("text/event-stream"):
             return EventStream(self._frames(following))
-        end = await answer(self._system, self.agent(following.agent_id), following.message)
+        with self._noting_busy(following):
+            end = await answer(self._system, self.agent(following.agent_id), following.message)
         if isinstance(end, Failed):
             raise end.error
         return Reply.of(self._reply(end))
@@ -270,13 +271,28 @@ class Chat:
         ended = False
         try:
             steps = follow(self._system, agent, following.message, after=following.after)
-            async with aclosing(steps) as followed:
-                async for step in followed:
-                    ended = isinstance(step.event, AgentReply | Failed)
-                    yield step
+            with self._noting_busy(following):
+                async with aclosing(steps) as followed:
+                    async for step in followed:
+                        ended = isinstance(step.event, AgentReply | Failed)
+                        yield step
         finally:
             if following.stop_when_left and not ended:
                 agent.tell(Interrupt())
+
+    @contextmanager
+    def _noting_busy(self, following: _Following) -> Iterator[None]:
+        """An agent that takes no message while it works writes nothing down: it is counted here."""
+        try:
+            yield
+        except AgentBusy as busy:
+            if isinstance(following.message, UserMessage):
+                self._refusals.note(busy, following.message.caller, following.agent_id)
+            raise
+
+    def refused(self, error: HivemindError, peer: str, forwarded_for: str | None) -> None:
+        """Count what was refused to a client anywhere at the edge."""
+        self._refusals.note(error, self._callers.of(peer, forwarded_for), None)
 
     def _accepted(self, accepted: Accepted) -> dict[str, Any]:
         return {

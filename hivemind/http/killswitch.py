@@ -8,13 +8,11 @@ from quart import Blueprint, Response
 from hivemind import killswitch
 from hivemind.actors import ActorSystem
 from hivemind.agents.switch import Stage
-from hivemind.http.access import Access
+from hivemind.http.access import OPERATOR, Access
 from hivemind.http.bodies import answer, sent
 from hivemind.persistence import Database
 
 PATH = "/api/v1/kill-switch"
-# The key of the installation is the only one there is.
-BY = "admin key"
 
 
 class StageBody(BaseModel):
@@ -39,7 +37,7 @@ def routes(database: Database, system: ActorSystem, access: Access) -> Blueprint
     @access.requires("operator")
     async def set_switch() -> Response:
         body = await sent(StageBody)
-        position = await killswitch.turn(database, Stage(body.stage), reason=body.reason, by=BY)
+        position = await killswitch.turn(database, Stage(body.stage), reason=body.reason, by=OPERATOR)
         await killswitch.tell(system)
         return answer({"kill_switch": position.as_dict()})
 

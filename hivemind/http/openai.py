@@ -46,7 +46,7 @@ class OpenAI:
     async def complete(self, request: Request) -> Reply | EventStream:
         """One completion, whole or as a stream."""
         try:
-            self._access.check("operator", _key(request))
+            self._access.let_in("operator", request, _key(request))
             try:
                 return await self._complete(request)
             except Refused as refusal:
@@ -58,7 +58,7 @@ class OpenAI:
     async def models(self, request: Request) -> Reply:
         """All profiles."""
         try:
-            self._access.check("operator", _key(request))
+            self._access.let_in("operator", request, _key(request))
             found = [told.model(profile) for profile in await self._profiles.all()]
         except HivemindError as error:
             return told.refusal(error)
@@ -67,7 +67,7 @@ class OpenAI:
     async def model(self, request: Request) -> Reply:
         """One profile."""
         try:
-            self._access.check("operator", _key(request))
+            self._access.let_in("operator", request, _key(request))
             return Reply.of(told.model(await self._profile(request.params["model"])))
         except HivemindError as error:
             return told.refusal(error)

@@ -5,6 +5,7 @@ with its code, our envelope on what the protocol refuses by itself, a too large 
 sent, and one write for head and body. Sockets and time are `connection.py`'s.
 """
 
+from http import HTTPStatus
 from itertools import chain
 from typing import Any
 
@@ -22,6 +23,8 @@ from hivemind.http import problems
 
 # What hypercorn answers by itself is told by these headers, which no reply of ours has: it gets our envelope.
 _BARE = [(b"content-length", b"0"), (b"connection", b"close")]
+# Some clients do not take a status line without one.
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class SocketStream(WSStream):
@@ -149,13 +152,19 @@ class Protocol(H11Protocol):
                 or self.context.terminated.is_set()
             ):
                 headers.append((b"connection", b"close"))
-            await self._send_h11_event(h11.Response(headers=headers, status_code=event.status_code))
+            await self._send_h11_event(_response(event.status_code, headers))
         elif isinstance(event, wire.EndData):
             await super().stream_send(wire.StreamClosed(stream_id=STREAM_ID))
         else:
             await super().stream_send(event)
 
     async def _send_h11_event(self, event: Any) -> None:
+        if isinstance(event, h11.InformationalResponse):
+            event = h11.InformationalResponse(
+                headers=list(event.headers),
+                status_code=event.status_code,
+                reason=_PHRASES.get(event.status_code, b""),
+            )
         try:
             data = self.connection.send(event)
         except h11.LocalProtocolError:
@@ -179,7 +188,7 @@ class Protocol(H11Protocol):
         body, told = problems.answer_status(status)
         headers = [*told, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
         headers.extend(self.config.response_headers("h11"))
-        await self._send_h11_event(h11.Response(headers=headers, status_code=status))
+        await self._send_h11_event(_response(status, headers))
         await self._send_h11_event(h11.Data(data=body))
 
     async def _check_protocol(self, event: h11.Request) -> None:
@@ -234,3 +243,7 @@ class Protocol(H11Protocol):
                 state=self.connection_state,
             )
         )
+
+
+def _response(status: int, headers: list[tuple[bytes, bytes]]) -> h11.Response:
+    return h11.Response(headers=headers, status_code=status, reason=_PHRASES.get(status, b""))

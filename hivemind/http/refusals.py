@@ -1,4 +1,4 @@
-"""What the edge refused before any agent saw it, for the audit log: counted here, written every few seconds.
+"""What was refused before an agent took it, for the audit log: counted here, written every few seconds.
 
 One row tells of all refusals of one caller for one reason: a flood of requests is no flood of rows.
 What the gates of an agent refuse is written at once, by the turn.
@@ -14,7 +14,7 @@ import trio
 
 from hivemind.actors import Actor
 from hivemind.audit import Action, record
-from hivemind.errors import DatabaseUnavailable, Refused
+from hivemind.errors import DatabaseUnavailable, HivemindError
 from hivemind.persistence import Database
 
 log = logging.getLogger("hivemind.http")
@@ -39,7 +39,7 @@ class Refusals:
     def __init__(self) -> None:
         self._counts: dict[Group, int] = {}
 
-    def note(self, refusal: Refused, caller: str, conversation_id: UUID | None) -> None:
+    def note(self, refusal: HivemindError, caller: str, conversation_id: UUID | None) -> None:
         """Count one refusal."""
         group = Group(refusal.code, refusal.message, caller, conversation_id)
         if group not in self._counts and len(self._counts) >= MAX_GROUPS:

@@ -9,6 +9,8 @@ from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import (
+    agents,
+    approvals,
     audit,
     caps,
     conversations,
@@ -27,6 +29,7 @@ from hivemind.http import (
 )
 from hivemind.http import profiles as profiles_http
 from hivemind.http.access import Access
+from hivemind.http.agent_streams import AgentStreams
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane, Route
 from hivemind.http.limits import Limiter
@@ -54,7 +57,7 @@ def lane(
 ) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind")
-    access = Access(admin_api_key)
+    access = Access(admin_api_key, chat.refused)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
     app.register_blueprint(supervision.routes(system, tuning, database, access))
@@ -70,10 +73,14 @@ def lane(
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
     app.register_blueprint(schedules.routes(database, system, profiles, access))
+    app.register_blueprint(agents.routes(system, database, profiles, access))
+    app.register_blueprint(approvals.routes(system, database, access))
     app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
+    streams = AgentStreams(system, database, profiles, access)
     dialect = OpenAI(system, profiles, limiter, refusals, access)
     busy = (
         *chat.routes(),
+        *streams.routes(),
         supervision.events_route(system, access),
         Route("POST", COMPLETIONS, dialect.complete),
         Route("GET", MODELS, dialect.models),

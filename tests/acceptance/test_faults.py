@@ -56,7 +56,7 @@ async def kill_agent(site):
 @pytest.fixture
 def folder():
     """A data folder that the account which root runs Postgres as can enter."""
-    path = Path(tempfile.mkdtemp(prefix="hivemind-test-"))
+    path = Path(tempfile.mkdtemp(prefix=f"hivemind-test-{os.getpid()}-"))
     path.chmod(0o755)
     yield path
     shutil.rmtree(path)

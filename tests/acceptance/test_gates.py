@@ -16,7 +16,9 @@ async def refused(response, status, code):
 
 
 async def cap(site, limit_micros, period="day"):
-    await site.database.execute("update caps set limit_micros = %s, period = %s", (limit_micros, period))
+    await site.database.execute(
+        "update caps set limit_micros = %s, period = %s, soft_share = null", (limit_micros, period)
+    )
 
 
 async def nothing_held(site):

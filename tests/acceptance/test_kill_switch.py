@@ -51,7 +51,7 @@ def test_no_new_turns_and_the_way_back(with_site):
             ("lowered", 2, 1),
             ("lowered", 1, 0),
         ]
-        assert rows[0]["detail"]["reason"] == "the bill" and rows[0]["detail"]["by"] == "admin key"
+        assert rows[0]["detail"]["reason"] == "the bill" and rows[0]["detail"]["by"] == "operator:api_key"
 
     with_site(test)
 
@@ -160,7 +160,7 @@ def test_the_command_line(with_site, folders):
         assert await hivemind() == (0, "Stage 0: nothing is switched off\n")
         code, said = await hivemind("2", "--reason", "the bill")
         assert code == 0
-        assert said.startswith("Stage 2: new turns are switched off: the bill (admin key, 20")
+        assert said.startswith("Stage 2: new turns are switched off: the bill (operator:api_key, 20")
         code, said = await hivemind("0", "--reason", "all well")
         assert code == 1 and "set stage 1 first" in said
         code, said = await hivemind("1")

@@ -92,6 +92,33 @@ def test_what_is_older_than_its_window_does_not_count(with_site):
     with_site(test)
 
 
+def test_only_messages_of_public_chat_count_after_a_restart(running_server, database_url):
+    limits = {"global_per_minute": 2, "global_per_day": 2}
+
+    async def main():
+        async with running_server(database_url, limits=limits, directives={"poll_seconds": 0.05}) as site:
+            key = {"X-API-Key": site.admin_key}
+            await site.say("hi")
+            body = {"profile": "hello", "text": "count"}
+            for _ in range(3):
+                await site.client.post("/api/v1/directives", json=body, headers=key)
+            made = await site.client.post("/api/v1/agents", json={"profile": "hello"}, headers=key)
+            path = f"/api/v1/agents/{made.json()['agent']['id']}/messages"
+            for message in ("hi", INJECTION):
+                await site.client.post(path, json={"message": message}, headers=key)
+            # A child works for its parent's caller.
+            child = (await site.say("a job"))["conversation_id"]
+            await site.database.execute("update agents set parent_id = id where id = %s", (child,))
+            while await site.value("select count(*) from directives where state <> 'done'"):
+                await trio.lowlevel.checkpoint()
+            assert await site.value("select count(*) from turns where state = 'answered'") == 6
+        async with running_server(database_url, limits=limits) as site:
+            await site.say("hi")
+            assert (await site.post("hi")).status_code == 429
+
+    trio.run(main)
+
+
 def test_an_expired_token_says_what_to_do(with_site, folders):
     async def test(site):
         first = await site.say("hi")
@@ -116,6 +143,33 @@ def test_the_database_is_asked_before_anybody_is_let_in():
         with pytest.raises(Exception, match="not known yet") as told:
             limiter.admit("a", 0)
         assert told.value.code == "limits_unknown"
+
+    trio.run(main)
+
+
+def test_a_busy_agent_and_a_wrong_key_are_audited_too(running_server, database_url):
+    async def main():
+        async with running_server(database_url) as site:
+            await site.profile("busy", when_busy="refuse")
+            site.model.says("First", trio.Event(), when="one")
+            path = "/api/v1/public/agents/chat/busy"
+            async with site.stream(path, {"message": "one"}) as (_, events):
+                accepted = (await anext(events)).data
+                named = {name: accepted[name] for name in ("conversation_id", "conversation_token")}
+                assert (await site.post("two", slug="busy", **named)).status_code == 409
+                async with site.stream(path, {"message": "three", **named}) as (reply, _):
+                    assert reply.status == 409
+            agents = f"/api/v1/agents/{accepted['conversation_id']}"
+            for route in ("/api/v1/costs", "/api/v1/actors/events", f"{agents}/events"):
+                assert (await site.client.get(route, headers={"X-API-Key": "guess"})).status_code == 401
+            caller = await site.value("select caller from turns")
+        async with Database(database_url) as database:
+            rows = await database.fetch_all(
+                "select agent_id, caller, detail from audit_log where action = 'edge:request:refused'"
+            )
+        told = [(row["detail"]["code"], row["detail"]["count"], row["caller"]) for row in rows]
+        assert sorted(told) == [("agent_busy", 2, caller), ("not_authenticated", 3, caller)]
+        assert {str(row["agent_id"]) for row in rows} == {accepted["conversation_id"], "None"}
 
     trio.run(main)
 

@@ -18,6 +18,7 @@ from hivemind.cli import VERBS, chat
 from hivemind.cli.chat import Answer, Conversation
 from hivemind.guards import Guards
 from hivemind.http import routes
+from hivemind.http.agent_streams import AgentFrame
 from hivemind.http.chat import Chat, Frame
 from hivemind.http.lane import SocketRoute
 
@@ -32,6 +33,7 @@ WORK = "for operators: what they wrote, guarded when an agent gets it as a messa
 DOCUMENTS = (
     "for operators: the documents that they stored; an agent gets passages as results of a tool, guarded"
 )
+EXACT = "for operators: the exact calls of tools, which only they see; what was said as it was released"
 PERSONAS = "for operators: the prompts that they write, which are what a message is guarded from"
 DIALECT = TURN + "; so is all that a client sends along, and the calls of its tools are guarded out"
 JUDGES = "for operators: says what the guards think of a text, sends it nowhere"
@@ -69,6 +71,22 @@ ROUTES = {
     "DELETE /api/v1/knowledge/{document_id}": NO_TEXT,
     "GET /api/v1/knowledge/search": DOCUMENTS,
     "GET /api/v1/knowledge/passages/{passage_id}": DOCUMENTS,
+    "GET /api/v1/agents": NO_TEXT,
+    "POST /api/v1/agents": WORK,
+    "GET /api/v1/agents/{agent_id}": EXACT,
+    "GET /api/v1/agents/{agent_id}/events": EXACT,
+    "POST /api/v1/agents/{agent_id}/messages": TURN,
+    "WS /api/v1/agents/{agent_id}/ws": TURN,
+    "POST /api/v1/agents/{agent_id}/interrupt": NO_TEXT,
+    "POST /api/v1/agents/{agent_id}/pause": NO_TEXT,
+    "POST /api/v1/agents/{agent_id}/resume": NO_TEXT,
+    "POST /api/v1/agents/{agent_id}/stop": NO_TEXT,
+    "POST /api/v1/agents/{agent_id}/kill": NO_TEXT,
+    "POST /api/v1/agents/{agent_id}/heartbeat": NO_TEXT,
+    "GET /api/v1/approvals": EXACT,
+    "GET /api/v1/approvals/{approval_id}": EXACT,
+    "POST /api/v1/approvals/{approval_id}/approve": NO_TEXT,
+    "POST /api/v1/approvals/{approval_id}/deny": NO_TEXT,
     "POST /mcp": TURN,
     "GET /api/v1/agent-profiles": PERSONAS,
     "POST /api/v1/agent-profiles": PERSONAS,
@@ -106,7 +124,14 @@ ROUTES = {
     "POST /api/v1/integrations/plane/webhook": NO_TEXT,
 }
 FRAMES = {"message": TURN, "resume": RELEASED, "interrupt": NO_TEXT, "ping": NO_TEXT}
-AGENT_MESSAGES = {"UserMessage": TURN, "Attach": RELEASED, "Interrupt": NO_TEXT, "Resume": NO_TEXT}
+AGENT_FRAMES = {"message": TURN, "follow": EXACT, "interrupt": NO_TEXT, "ping": NO_TEXT}
+AGENT_MESSAGES = {
+    "UserMessage": TURN,
+    "Attach": RELEASED,
+    "Interrupt": NO_TEXT,
+    "Resume": NO_TEXT,
+    "Halt": NO_TEXT,
+}
 VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat", "mcp": "over POST /mcp"}
 VERBS_THAT_DO_NOT = {
     "serve",
@@ -135,6 +160,7 @@ ONLY_THERE = {
     "Reply": {"agents/loop.py", "agents/journal.py", "http/lane.py", "http/openai_reply.py", "http1.py"},
     "UserMessage": {
         "http/chat.py",
+        "http/agent_streams.py",
         "http/openai.py",
         "http/mcp_server.py",
         "agents/dispatcher.py",
@@ -253,6 +279,7 @@ def test_every_route_is_in_the_table():
 def test_every_frame_message_and_verb_is_in_its_table():
     frames = Frame.model_json_schema()["discriminator"]["mapping"]
     assert set(frames) == set(FRAMES)
+    assert set(AgentFrame.model_json_schema()["discriminator"]["mapping"]) == set(AGENT_FRAMES)
     tree = ast.parse((PACKAGE / "agents/agent.py").read_text())
     (receive,) = [
         node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "on_receive"
@@ -301,7 +328,27 @@ async def by_resume(site, message):
     return str([event.data for event in got]), got[-1].data.get("error", {}).get("code")
 
 
-DOORS = {"json": by_json, "sse": by_sse, "websocket and `hivemind chat`": by_websocket, "resume": by_resume}
+async def by_operator(site, message):
+    headers = {"X-API-Key": site.admin_key}
+    made = await site.client.post("/api/v1/agents", json={"profile": "hello"}, headers=headers)
+    path = f"/api/v1/agents/{made.json()['agent']['id']}"
+    response = await site.client.post(f"{path}/messages", json={"message": message}, headers=headers)
+    shown = await site.client.get(path, headers=headers)
+    if response.status_code == 200:
+        # An operator sees the verdicts too, but no more of the text than anyone.
+        followed = await site.client.get(f"{path}/events", headers=headers)
+        return response.text + shown.text + followed.text, None
+    assert KEY[:24] not in shown.text and PRIVATE not in shown.text
+    return response.text, response.json()["error"]["code"]
+
+
+DOORS = {
+    "json": by_json,
+    "sse": by_sse,
+    "websocket and `hivemind chat`": by_websocket,
+    "resume": by_resume,
+    "operators'": by_operator,
+}
 
 
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)

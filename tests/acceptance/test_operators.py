@@ -56,6 +56,7 @@ def test_the_tree_shows_every_actor_and_what_it_does(with_site):
                 "/workers/refusals",
                 "/workers/directives",
                 "/workers/schedules",
+                "/workers/plane",
             ]
             response = await site.client.get(f"/api/v1/actors{address}", headers=key)
             actor = response.json()["actor"]

@@ -29,7 +29,12 @@ def processes(folder):
 
 
 async def stop_at(folder, when, how, **variables):
-    """Start, send the signal when a line of progress is out or an event has come. Gives what was said and the exit code."""
+    """Start, send the signals when a line of progress is out or an event has come; what was said, the exit code."""
+
+    def send():
+        for number in how if isinstance(how, tuple) else (how,):
+            os.killpg(process.pid, number)
+
     environment = {
         n: v for n, v in os.environ.items() if not n.startswith("HIVEMIND_") and n != "DATABASE_URL"
     }
@@ -54,12 +59,12 @@ async def stop_at(folder, when, how, **variables):
         if isinstance(when, trio.Event):
             await when.wait()
             sent = True
-            os.killpg(process.pid, how)
+            send()
         while more := await process.stderr.receive_some():
             said += more
             if not sent and when in said:
                 sent = True
-                os.killpg(process.pid, how)
+                send()
         assert sent, said.decode()
         return said, await process.wait()
     finally:
@@ -72,7 +77,7 @@ async def stop_at(folder, when, how, **variables):
 
 @pytest.fixture
 def folder():
-    with tempfile.TemporaryDirectory(prefix="hivemind-test-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"hivemind-test-{os.getpid()}-") as name:
         path = Path(name)
         path.chmod(0o755)
         yield path
@@ -89,6 +94,21 @@ def test_a_signal_while_the_database_is_made_is_heard_and_leaves_nothing(folder,
         assert b"ready at" not in said and b"Traceback" not in said, said.decode()
         assert said.rstrip().endswith(b"Stopped")
         assert code == 0
+        assert processes(folder) == set()
+
+    trio.run(main)
+
+
+def test_a_second_signal_while_it_still_ends_ends_it_at_once(folder):
+    async def main():
+        both = (signal.SIGTERM, signal.SIGINT)
+        with trio.fail_after(60):
+            said, code = await stop_at(folder, b"applying", both)
+            assert -code in both
+            assert b"Stopped" not in said and b"Traceback" not in said
+            # What it left is adopted by the next start.
+            said, code = await stop_at(folder, b"ready at", signal.SIGTERM)
+        assert b"adopted the running Postgres" in said and code == 0
         assert processes(folder) == set()
 
     trio.run(main)

@@ -1,5 +1,6 @@
 """Promise: where the database is lost between a question and its answer, a message is answered once all the same."""
 
+import os
 import tempfile
 from contextlib import asynccontextmanager
 
@@ -23,7 +24,7 @@ class Line:
     @asynccontextmanager
     async def open(self):
         socket = f"{self._where['host']}/.s.PGSQL.{self._where.get('port', 5432)}"
-        with tempfile.TemporaryDirectory(prefix="hivemind-test-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"hivemind-test-{os.getpid()}-") as folder:
             listener = trio.socket.socket(trio.socket.AF_UNIX)
             await listener.bind(f"{folder}/.s.PGSQL.5432")
             listener.listen()

@@ -58,6 +58,7 @@ NAMES = {
     for package, file in (
         ("hivemind.agents", "queries.sql"),
         ("hivemind.agents", "steps.sql"),
+        ("hivemind.agents", "replay.sql"),
         ("hivemind.budgets", "queries.sql"),
         ("hivemind.audit", "queries.sql"),
     )

@@ -28,10 +28,15 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the model is told; `failed` is an error that it can mend or work round."""
+    """What the model is told; `failed` is an error that it can mend or work round.
+
+    `unknown` says that nobody can tell whether the call took effect: unless its tool is repeatable, a person
+    is asked before anything goes on.
+    """
 
     text: str
     failed: bool = False
+    unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)

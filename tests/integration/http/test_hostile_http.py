@@ -380,3 +380,28 @@ def test_no_random_bytes_get_an_error_out_of_the_server(with_server):
         await site.lives()
 
     with_server(test)
+
+
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13"
+    b"\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="
+)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status_line"),
+    [
+        (b"GET /hello HTTP/1.1", b"HTTP/1.1 200 OK"),
+        (b"GET /nowhere HTTP/1.1", b"HTTP/1.1 404 Not Found"),
+        (b"nonsense", b"HTTP/1.1 400 Bad Request"),
+        (b"POST /echo HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 1", b"HTTP/1.1 100 Continue"),
+        (UPGRADE, b"HTTP/1.1 101 Switching Protocols"),
+    ],
+)
+def test_a_status_line_has_its_reason_phrase(with_server, request_line, status_line):
+    async def test(site):
+        peer = await site.dial()
+        await peer.say(request_line + b"\r\nhost: a\r\n\r\n")
+        assert (await peer.hear(until=b"\r\n")).rstrip() == status_line
+
+    with_server(test)

@@ -1,5 +1,6 @@
 """A place for servers that a test starts itself."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 @pytest.fixture
 def folder():
     """A folder that the account which root runs Postgres as can enter."""
-    path = Path(tempfile.mkdtemp(prefix="hivemind-test-"))
+    path = Path(tempfile.mkdtemp(prefix=f"hivemind-test-{os.getpid()}-"))
     path.chmod(0o755)
     yield path / "postgres"
     shutil.rmtree(path)

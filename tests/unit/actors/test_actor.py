@@ -129,7 +129,7 @@ async def test_kill_cancels_the_handler_answers_everyone_and_leaves_the_last_wor
         with pytest.raises(ActorDeadError):
             await future
     assert kit.system.now() == before
-    assert log == ["+a", "+b", "xa:killed"]
+    assert sorted(log[:2]) == ["+a", "+b"] and log[2:] == ["xa:killed"]
     assert await other.call(1) == ("b", 1)
 
 
@@ -750,3 +750,29 @@ async def test_the_error_of_a_dead_actor_is_not_kept(kit, cls):
     assert not supervisor.is_alive()
     assert crashed._cell.ending is None
     assert crashed._cell.last_exit.error == "ValueError: boom"
+
+
+@both_modes
+@actor_test
+async def test_the_end_by_an_error_of_an_expected_kind_is_one_line_in_the_log(kit, cls, caplog):
+    class Fails(cls):
+        expected_errors = (OSError,)
+
+        def on_receive(self, message):
+            self.spawn_task(self.fail, message)
+
+        async def fail(self, error):
+            raise error
+
+    for error, traced in (
+        (ValueError("a defect"), True),
+        (OSError("the child died"), False),
+        (ExceptionGroup("", [OSError("the child died")]), False),
+        (ExceptionGroup("", [OSError("the child died"), ValueError("a defect")]), True),
+    ):
+        caplog.clear()
+        kit.system.spawn(Fails).tell(error)
+        await kit.settle()
+        (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert bool(record.exc_info) == traced
+        assert traced or "the child died" in record.getMessage()

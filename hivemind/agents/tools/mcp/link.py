@@ -72,6 +72,7 @@ class Link:
             f"The connection to the MCP server {self.name} was lost during the call. "
             "Whether the call took effect is not known.",
             failed=True,
+            unknown=True,
         )
 
     async def _ask(self, client: Client, tool: str, key: UUID, arguments: dict[str, object]) -> Outcome:
@@ -92,6 +93,7 @@ class Link:
                 f"The MCP server {self.name} did not answer as it should. "
                 "Whether the call took effect is not known.",
                 failed=True,
+                unknown=True,
             )
 
     def _failed(self, error: Exception) -> None:
