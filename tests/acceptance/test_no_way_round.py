@@ -132,7 +132,11 @@ AGENT_MESSAGES = {
     "Resume": NO_TEXT,
     "Halt": NO_TEXT,
 }
-VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat", "mcp": "over POST /mcp"}
+VERBS_THAT_SPEAK = {
+    "chat": "over the WebSocket of public chat",
+    "mcp": "over POST /mcp",
+    "replay": "plays what turns released, through the window again; a fork is a turn, admitted as any other",
+}
 VERBS_THAT_DO_NOT = {
     "serve",
     "migrate",
@@ -165,6 +169,7 @@ ONLY_THERE = {
         "http/mcp_server.py",
         "agents/dispatcher.py",
         "agents/tools/delegate.py",
+        "agents/fork.py",  # what a recorded turn was sent, through the gates once more
     },
 }
 

@@ -14,6 +14,7 @@ from hivemind.agents import (
     expire_approvals,
 )
 from hivemind.agents.switch import Setting, Stage
+from hivemind.agents.tools.tool import Outcome
 from hivemind.providers import TextDelta, ToolCall
 from hivemind.providers.scripted import Answer
 
