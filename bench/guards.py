@@ -106,7 +106,7 @@ def main() -> int:
             window.push(token)
         window.finish()
 
-    print(f"\na streamed token {micros(stream, 5) / len(tokens):9.2f} µs")
+    print(f"\na streamed token {micros(stream, 5) / len(tokens):9.2f} µs; {lateness(guards)}")
     slowest = []
     for name, text in worst_texts(guards).items():
         for direction, check in (("input", guards.check_input), ("output", guards.check_output)):
@@ -119,6 +119,18 @@ def main() -> int:
         print(f"{taken:9.1f}  {direction:6} {name}")
     beside_presidio()
     return 1 if slowest[0][0] > 20 else 0
+
+
+def lateness(guards: Guards) -> str:
+    """What the window costs a reader: how many tokens later than it came a token is shown."""
+    window, waiting, late, came = guards.window(), [], [], 0
+    for number, token in enumerate(re.findall(r" ?[A-Za-z]{1,6}|[0-9]{1,3}|\s|.", text_of(8192))):
+        came += len(token)
+        waiting.append((came, number))
+        window.push(token)
+        while waiting and waiting[0][0] <= came - window.held:
+            late.append(number - waiting.pop(0)[1])
+    return f"shown {statistics.mean(late):.2f} tokens late, at most {max(late)}"
 
 
 def slowest_rule(slowest: list[tuple[float, str, str]]) -> str:

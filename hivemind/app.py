@@ -23,7 +23,7 @@ from hivemind.audit import HEADS_FILE, HeadKey, Sealer
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
 from hivemind.errors import ConfigError, HivemindError
-from hivemind.guards import Guards
+from hivemind.guards import Classifier, Guards
 from hivemind.health import Health
 from hivemind.http import routes
 from hivemind.http.callers import Callers, networks
@@ -202,7 +202,10 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         switch = Switch()
         await killswitch.look(database, switch)
         calls = await _provider(settings, report, stack, client, switch, children, parts)
-        guards = await trio.to_thread.run_sync(Guards.load, folder / "guards", abandon_on_cancel=True)
+        classifier = Classifier.load(settings.guards.classifier, settings.guards.classifier_weight)
+        guards = await trio.to_thread.run_sync(
+            Guards.load, folder / "guards", classifier, abandon_on_cancel=True
+        )
         health = Health(database, calls, folder, switch)
         profiles = Profiles(database)
         system = ActorSystem(policies=policies)

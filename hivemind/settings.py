@@ -116,6 +116,13 @@ class GuardSettings(Section):
     timeout_seconds: Positive = Field(
         5, description="time for one check of a text; after that the text is refused"
     )
+    classifier: str = Field(
+        "",
+        description="package.module:function that says, 0 to 1, how likely a text is an attack; empty: none",
+    )
+    classifier_weight: float = Field(
+        0.5, ge=0, le=1, description="what the classifier counts among the injection rules when it says 1"
+    )
 
 
 class BudgetSettings(Section):

@@ -173,7 +173,8 @@ async def _guard_input(resources: Resources, profile: Profile, text: str) -> tup
             f"The message has {len(text)} characters; this agent takes {profile.max_input_chars}"
         )
     guards, threshold = resources.guards, profile.injection_threshold
-    verdict = await gate.passed(resources.guard_seconds, len(text), guards.check_input, text, threshold)
+    size = gate.size(guards, text)
+    verdict = await gate.passed(resources.guard_seconds, size, guards.check_input, text, threshold)
     detail: dict[str, object] = {"score": round(verdict.score, 3), "findings": summary(verdict.findings)}
     if verdict.refused and profile.on_injection == "refuse":
         refusal = GuardRefused("The message looks like an attempt to change the agent's instructions")

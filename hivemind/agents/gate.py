@@ -10,15 +10,23 @@ from typing import ParamSpec, TypeVar
 import trio
 
 from hivemind.errors import GuardFailed, HivemindError
-from hivemind.guards import Finding
+from hivemind.guards import Finding, Guards
 
 log = logging.getLogger("hivemind.agents")
 
 # Guarding a text of this size takes about a millisecond: longer ones must not hold the loop up.
 LONG_TEXT_CHARS = 16_384
 
+# Their own, so that guards which hang take no thread from anything else; who finds none free is late.
+_THREADS = trio.CapacityLimiter(8)
+
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+def size(guards: Guards, text: str) -> int:
+    """The size of a message for `passed`: where a classifier is asked, that of a long text."""
+    return max(len(text), LONG_TEXT_CHARS + 1) if guards.waits else len(text)
 
 
 async def passed(
@@ -39,7 +47,9 @@ async def passed(
                 return said
         else:
             with trio.move_on_after(timeout_seconds):
-                return await trio.to_thread.run_sync(lambda: guard(*args, **kwargs), abandon_on_cancel=True)
+                return await trio.to_thread.run_sync(
+                    lambda: guard(*args, **kwargs), abandon_on_cancel=True, limiter=_THREADS
+                )
     except GuardFailed as failure:
         raise _because(failure, failure.__cause__ or failure) from failure.__cause__
     except HivemindError:

@@ -134,7 +134,7 @@ class Gate:
         def check(piece: str) -> str:
             return self.guards.check_input(piece, self.profile.injection_threshold).text
 
-        return await gate.passed(self.timeout_seconds, len(text), passed_json, text, check)
+        return await gate.passed(self.timeout_seconds, gate.size(self.guards, text), passed_json, text, check)
 
     async def _said(self, part: str, text: str, *, limited: bool = True) -> str:
         most = self.profile.max_input_chars
@@ -151,7 +151,8 @@ class Gate:
 
     async def _verdict(self, part: str, text: str) -> InputVerdict:
         threshold = self.profile.injection_threshold
-        verdict = await gate.passed(self.timeout_seconds, len(text), self.guards.check_input, text, threshold)
+        size = gate.size(self.guards, text)
+        verdict = await gate.passed(self.timeout_seconds, size, self.guards.check_input, text, threshold)
         self.findings += [{"part": part, **found} for found in gate.summary(verdict.findings)]
         return verdict
 

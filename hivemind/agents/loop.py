@@ -444,9 +444,9 @@ async def _guarded(
     if len(text) > most:
         text = f"{text[:most]}\n[Cut: {len(text) - most} more characters]"
     threshold = turn.profile.injection_threshold
-    verdict = await gate.passed(
-        resources.guard_seconds, len(text), resources.guards.check_input, text, threshold
-    )
+    guards = resources.guards
+    size = gate.size(guards, text)
+    verdict = await gate.passed(resources.guard_seconds, size, guards.check_input, text, threshold)
     detail: dict[str, object] = {
         "tool": tool.name if tool else None,
         "score": round(verdict.score, 3),

@@ -82,11 +82,13 @@ with done as (
 select cap_id from done
 
 -- name: costs
--- The parts in braces are fragments of `costs`, never what a caller wrote.
+-- The parts in braces are fragments of `costs`, never what a caller wrote. A turn that ended before a call was
+-- made has a row for that call all the same, with nothing in it.
 select {slug}sums.* from (
     select {keys}coalesce(sum(c.input_tokens), 0)::bigint as input_tokens,
            coalesce(sum(c.output_tokens), 0)::bigint as output_tokens,
-           coalesce(sum(c.cost_micros), 0)::bigint as cost_micros, count(*) as calls,
+           coalesce(sum(c.cost_micros), 0)::bigint as cost_micros,
+           count(*) filter (where c.input_tokens + c.output_tokens + c.cost_micros > 0) as calls,
            count(distinct c.turn_id) as turns
     from costs c where c.at >= %s and c.at < %s {grouped}
 ) sums {after} {ordered} limit %s

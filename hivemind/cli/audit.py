@@ -21,6 +21,7 @@ from hivemind.audit import HEADS_FILE, Action, Filter, HeadKey, lines, record
 from hivemind.audit.chain import Report, Verifier
 from hivemind.audit.signature import Head
 from hivemind.cli import remote, stored
+from hivemind.cli.operator import first_line
 from hivemind.errors import ConfigError
 from hivemind.outbound import HttpClient, Target
 from hivemind.settings import Settings
@@ -75,7 +76,7 @@ def list_(url: str | None, limit: int, cursor: str | None, as_json: bool, **filt
             _cell(item, "text"),
         )
     # Into a pipe, nothing is cut to the width of a terminal that is not there.
-    Console(width=None if Console().is_terminal else _PIPE_WIDTH).print(table)
+    Console(width=None if Console().is_terminal else _PIPE_WIDTH, markup=False, emoji=False).print(table)
     if page.get("next_cursor"):
         click.echo(f"more: --cursor {page['next_cursor']}", err=True)
 
@@ -285,7 +286,7 @@ def _say(report: Report) -> str:
 
 def _cell(item: Mapping[str, object], name: str) -> str:
     value = item.get(name)
-    return "" if value is None else str(value)[:80]
+    return "" if value is None else first_line(str(value), 80)
 
 
 def _verdict(item: Mapping[str, object]) -> str:

@@ -129,7 +129,7 @@ def forecast(cap: Document, now: datetime) -> Text:
     window = cap["window"]
     at = window["runs_out_at"]
     if at is None:
-        text = Text("not in this window", style="dim")
+        text = Text("lasts", style="dim")
     else:
         moment = datetime.fromisoformat(at)
         gone = moment <= now

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
+from hivemind.settings import Settings
+from hivemind.settings_load import load
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from hivemind.guards import Explanation, Reason
+    from hivemind.guards import Classifier, Explanation, Reason
 
 _STYLES = {"low": "cyan", "medium": "yellow", "high": "red", "critical": "bold red"}
 
@@ -42,11 +45,17 @@ def explain(text: str | None, threshold: float, as_json: bool) -> None:
     from hivemind.guards import explain as judge  # noqa: PLC0415
 
     text = sys.stdin.read() if text is None else text
-    why = judge(Guards.load(cache_folder()), text, threshold)
+    why = judge(Guards.load(cache_folder(), _classifier(load().settings)), text, threshold)
     if as_json:
         click.echo(json.dumps(asdict(why), ensure_ascii=False))
         return
     _show(text, why)
+
+
+def _classifier(settings: Settings) -> "Classifier | None":
+    from hivemind.guards import Classifier  # noqa: PLC0415
+
+    return Classifier.load(settings.guards.classifier, settings.guards.classifier_weight)
 
 
 def cache_folder() -> Path:
@@ -94,10 +103,10 @@ def _table(table: "Table", reasons: "tuple[Reason, ...]") -> "Table":
 @click.option("--json", "as_json", is_flag=True, help="Everything, one rule a line.")
 def rules(cursor: str, as_json: bool) -> None:
     """List the rules: id, version, severity, weight and what they are about."""
+    from hivemind.guards import rule as rule_files  # noqa: PLC0415
     from hivemind.guards.identifiers import RULES  # noqa: PLC0415
-    from hivemind.guards.rule import load  # noqa: PLC0415
 
-    for rule in sorted((*load(), *RULES.values()), key=lambda rule: rule.id):
+    for rule in sorted((*rule_files.load(), *RULES.values()), key=lambda rule: rule.id):
         if rule.id > cursor:
             line = f"{rule.id:<36} v{rule.version:<3} {rule.severity:<9} {rule.weight or '':<6} {rule.type}"
             click.echo(json.dumps(asdict(rule), ensure_ascii=False) if as_json else line)
@@ -115,7 +124,6 @@ def replay(since: str, rule_id: str | None, weight: float | None, file: Path | N
     from hivemind.guards import Guards  # noqa: PLC0415
     from hivemind.guards import replay as replays  # noqa: PLC0415
     from hivemind.guards import rule as rule_files  # noqa: PLC0415
-    from hivemind.settings_load import load  # noqa: PLC0415
 
     present = rule_files.load()
     if file is not None:
@@ -124,8 +132,10 @@ def replay(since: str, rule_id: str | None, weight: float | None, file: Path | N
         tried = replays.weighed(present, rule_id, weight)
     else:
         raise click.UsageError("name a change: --rule ID --weight W, or --rules FILE")
-    before, after = Guards(present, cache_folder()), Guards(tried, cache_folder())
-    texts = trio.run(messages, load().settings, timedelta(seconds=seconds_of(since)))
+    settings = load().settings
+    classifier = _classifier(settings)
+    before, after = (Guards(rules, cache_folder(), classifier) for rules in (present, tried))
+    texts = trio.run(messages, settings, timedelta(seconds=seconds_of(since)))
     flips = 0
     for flip in replays.replay(before, after, texts):
         flips += 1

@@ -114,7 +114,7 @@ def show(rows: Sequence[Document], columns: Mapping[str, Callable[[Document], ob
         table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*("" if (value := take(row)) is None else str(value) for take in columns.values()))
-    Console(width=None if Console().is_terminal else _PIPE_WIDTH, markup=False).print(table)
+    Console(width=None if Console().is_terminal else _PIPE_WIDTH, markup=False, emoji=False).print(table)
 
 
 def when(text: str | None) -> str:

@@ -4,6 +4,7 @@ Pure: text in, verdict out. Nothing here knows about agents, SQL, HTTP or time; 
 the turn's business. Load once with `Guards.load(folder)`; the object may be shared between threads.
 """
 
+from hivemind.guards.classifier import Classifier
 from hivemind.guards.explanation import Explanation, Reason, explain
 from hivemind.guards.guards import DEFAULT_THRESHOLD, Guards
 from hivemind.guards.verdict import Finding, InputVerdict, OutputVerdict, Severity
@@ -11,6 +12,7 @@ from hivemind.guards.window import HoldBack
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "Classifier",
     "Explanation",
     "Finding",
     "Guards",

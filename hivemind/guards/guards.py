@@ -11,6 +11,7 @@ from typing import Self
 
 from hivemind.errors import GuardFailed, GuardRefused
 from hivemind.guards import rule as rule_files
+from hivemind.guards.classifier import Classifier
 from hivemind.guards.injection import Injection
 from hivemind.guards.matcher import Matcher
 from hivemind.guards.redaction import Measure, Redaction
@@ -24,9 +25,12 @@ DEFAULT_THRESHOLD = 0.5
 class Guards:
     """All rules of one installation; without state between texts."""
 
-    def __init__(self, rules: Sequence[Rule], folder: Path | None = None) -> None:
+    def __init__(
+        self, rules: Sequence[Rule], folder: Path | None = None, classifier: Classifier | None = None
+    ) -> None:
         """Compile `rules`; the compiled form is kept in `folder`."""
         self.rules = tuple(rules)
+        self._classifier = classifier
         numbers: dict[str, int] = {}
         incoming: defaultdict[int, list[Measure]] = defaultdict(list)
         outgoing: defaultdict[int, list[Measure]] = defaultdict(list)
@@ -45,15 +49,22 @@ class Guards:
         self._injection = Injection(scored, folder)
 
     @classmethod
-    def load(cls, folder: Path | None = None) -> Self:
+    def load(cls, folder: Path | None = None, classifier: Classifier | None = None) -> Self:
         """Read the rules that ship with the product; `folder` keeps their compiled form between starts."""
-        return cls(rule_files.load(), folder)
+        return cls(rule_files.load(), folder, classifier)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a check of a message may take longer than its length says."""
+        return self._classifier is not None
 
     def check_input(self, text: str, threshold: float = DEFAULT_THRESHOLD) -> InputVerdict:
         """Judge what a person, a tool or a document says before a model sees it."""
         try:
             data = text.encode("utf-8", "surrogatepass")
             score, found = self._injection.judge(text, data)
+            if self._classifier is not None and (said := self._classifier.judge(text)) is not None:
+                score, found = 1 - (1 - score) * (1 - said.weight), [*found, said]
             redaction = Redaction(self._matcher, self._incoming)
             clean = redaction.feed(data, 0)
         except TooDense as error:

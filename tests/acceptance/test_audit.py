@@ -147,7 +147,7 @@ def commands(tmp_path, folders, **more):
 
 def test_the_command_verifies_the_running_server(with_site, folders, tmp_path):
     async def test(site):
-        await site.say("a question")
+        await site.say("a question :key: [/red]\x1b[31m")
         hivemind = commands(tmp_path, folders | {"folder": tmp_path})
         done = await hivemind("verify", "--url", site.server.url, "--json")
         assert done.returncode == 0, (done.stdout, done.stderr)
@@ -161,6 +161,7 @@ def test_the_command_verifies_the_running_server(with_site, folders, tmp_path):
         assert b"its text or detail was changed" in found.stdout
         listed = await hivemind("list", "--url", site.server.url, "--action", "chat:*")
         assert b"chat:turn:answered" in listed.stdout, listed.stderr
+        assert b"a question :key: [/red][31m" in listed.stdout
 
     with_site(test)
 

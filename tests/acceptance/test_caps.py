@@ -389,6 +389,8 @@ def test_each_call_of_a_turn_is_held_for_anew_and_one_that_is_not_covered_is_not
         assert answers[0].json()["error"]["code"] == "budget_exceeded"
         assert len(site.model.requests) == 2
         assert await window_of(site, cap) == (2 * COST, 0)
+        (total,) = (await ask(site, "GET", COSTS))["items"]
+        assert (total["cost_micros"], total["calls"], total["turns"]) == (2 * COST, 2, 1)
         detail = await site.value("select detail from audit_log where action = 'chat:turn:failed'")
         assert (detail["error"], detail["cap"]) == ("budget_exceeded", cap["id"])
 

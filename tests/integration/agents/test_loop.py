@@ -14,6 +14,7 @@ from hivemind.agents import (
     expire_approvals,
 )
 from hivemind.agents.switch import Setting, Stage
+from hivemind.agents.tools.tool import Outcome
 from hivemind.providers import TextDelta, ToolCall
 from hivemind.providers.scripted import Answer
 
@@ -345,8 +346,7 @@ def test_an_answer_to_a_question_resumes_nothing_while_everything_is_off(on_benc
     on_bench(test, wants("pay"), tells("Never."), box=box)
 
 
-def test_a_call_whose_outcome_its_tool_does_not_know_is_put_to_a_person(on_bench):
-    box = Box()
+def test_a_call_whose_outcome_its_tool_does_not_know_is_put_to_a_person(on_bench, box):
     box.tool("pay", Outcome("The line broke.", failed=True, unknown=True))
 
     async def test(bench):
@@ -363,8 +363,7 @@ def test_a_call_whose_outcome_its_tool_does_not_know_is_put_to_a_person(on_bench
     on_bench(test, wants("pay"), tells("Done."), box=box)
 
 
-def test_a_repeatable_call_of_unknown_outcome_is_a_failure_that_the_model_may_mend(on_bench):
-    box = Box()
+def test_a_repeatable_call_of_unknown_outcome_is_a_failure_that_the_model_may_mend(on_bench, box):
     box.tool("look", Outcome("The line broke.", failed=True, unknown=True), repeatable=True)
 
     async def test(bench):

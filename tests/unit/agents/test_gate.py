@@ -6,8 +6,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from hivemind.agents import gate
 from hivemind.agents.gate import LONG_TEXT_CHARS, passed
 from hivemind.errors import GuardFailed, GuardRefused
+from hivemind.guards import Classifier, Guards
 
 LONG = LONG_TEXT_CHARS + 1
 
@@ -68,3 +70,24 @@ def test_a_verdict_that_comes_too_late_does_not_count():
 
     with pytest.raises(GuardFailed):
         trio.run(passed, 2, 1, slow, clock=clock)
+
+
+def test_a_classifier_that_hangs_refuses_and_holds_nothing_up():
+    end = threading.Event()
+
+    def endless(_text):
+        end.wait()
+        return 0.0
+
+    guards = Guards([], classifier=Classifier(endless, 0.5))
+    short = "hello"
+    try:
+        with pytest.raises(GuardFailed) as told:
+            run(2, gate.size(guards, short), guards.check_input, short)
+    finally:
+        end.set()
+    assert "within 2 s" in told.value.detail["reason"]
+
+
+def test_without_a_classifier_a_short_text_is_judged_where_it_is():
+    assert gate.size(Guards([]), "hello") == 5

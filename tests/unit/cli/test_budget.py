@@ -57,7 +57,7 @@ def test_a_cap_is_a_line_with_its_money_its_bar_and_its_end():
 
 def test_what_is_used_up_and_what_lasts_are_told_apart():
     assert "used up" in drawn(CAP | {"window": WINDOW | {"runs_out_at": "2026-11-24T12:00:00+00:00"}})
-    assert "not in this window" in drawn(CAP | {"window": WINDOW | {"runs_out_at": None}})
+    assert "lasts" in drawn(CAP | {"window": WINDOW | {"runs_out_at": None}})
     assert "28 Nov 09:00 UTC" in drawn(CAP | {"window": WINDOW | {"runs_out_at": "2026-11-28T09:00:00Z"}})
 
 
