@@ -237,8 +237,12 @@ async def ended_turn(database: Database, turn_id: UUID, agent_id: UUID) -> Reply
         calls = calls_of(row["calls"] or [])
         stop: StopReason = "tool" if calls else "length" if row["incomplete"] else "end"
         return Reply(turn_id, agent_id, row["text"], usage, row["incomplete"], calls, stop)
-    ending = _ENDINGS.get(row["error_code"], ProviderError)
-    return Failed(ending(row["error_message"]))
+    return Failed(ending(row["error_code"], row["error_message"]))
+
+
+def ending(code: str | None, message: str | None) -> HivemindError:
+    """What ended a turn, from its row."""
+    return _ENDINGS.get(code or "", ProviderError)(message)
 
 
 async def unfinished_agents(database: Database) -> list[UUID]:

@@ -42,6 +42,7 @@ VERBS = {
     "tasks": Verb("hivemind.cli.tasks", "tasks", "Keep items of work, and have agents do them."),
     "schedules": Verb("hivemind.cli.schedules", "schedules", "Have work done at given times."),
     "mcp": Verb("hivemind.cli.mcp", "mcp", "Offer the agents to an MCP client."),
+    "replay": Verb("hivemind.cli.replay", "replay", "Run a turn again from its recording, or fork it."),
     "config": Verb("hivemind.cli.config", "config", "Show the settings and where they come from."),
     "doctor": Verb("hivemind.cli.doctor", "doctor", "Check this installation and say how to mend it."),
     "kill-switch": Verb("hivemind.cli.killswitch", "kill_switch", "Switch off tools, turns or everything."),

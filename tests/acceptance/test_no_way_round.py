@@ -132,7 +132,11 @@ AGENT_MESSAGES = {
     "Resume": NO_TEXT,
     "Halt": NO_TEXT,
 }
-VERBS_THAT_SPEAK = {"chat": "over the WebSocket of public chat", "mcp": "over POST /mcp"}
+VERBS_THAT_SPEAK = {
+    "chat": "over the WebSocket of public chat",
+    "mcp": "over POST /mcp",
+    "replay": "plays what turns released, through the window again; a fork is a turn, admitted as any other",
+}
 VERBS_THAT_DO_NOT = {
     "serve",
     "migrate",
@@ -165,6 +169,7 @@ ONLY_THERE = {
         "http/mcp_server.py",
         "agents/dispatcher.py",
         "agents/tools/delegate.py",
+        "agents/fork.py",  # what a recorded turn was sent, through the gates once more
     },
 }
 
@@ -216,7 +221,8 @@ def test_what_a_client_gave_along_has_passed_the_guards():
     functions = functions_of("agents/given.py")
     pieces = {"instructions", "before", "after", "tools", "stop"}
     assert all(f"{piece}=" in functions["passed"] for piece in pieces)
-    assert "gate.passed(" in functions["_verdict"] and "check_input" in functions["_verdict"]
+    for name in ("_verdict", "_json"):
+        assert "gate.passed(" in functions[name] and "check_input" in functions[name]
     # Its numbers, and the name of one of its tools, are all that is left.
     assert set(Given.__dataclass_fields__) - pieces == {"tool_choice", "max_output_tokens", "temperature"}
 
