@@ -56,9 +56,9 @@ def test_changed_rules_flip_what_they_should(database_url):
     texts = trio.run(stored)
     assert [text.text for text in texts] == [text for _, text, age in TEXTS if "days" not in age]
     rules = rule.load()
-    tried = weighed(rules, "injection.ignore_first", 0.0)
-    for name in ("injection.ignore_instructions", "injection.ignore_above"):
-        tried = weighed(tried, name, 0.0)
+    tried: tuple[rule.Rule, ...] = rules
+    for finding in Guards(rules).check_input(TEXTS[1][1]).findings:
+        tried = weighed(tried, finding.rule, 0.0)
     codename = rule.read(
         'category = "leak"\n[codename]\nversion = 1\ntype = "HOSTNAME"\nseverity = "high"\npattern = "BLUEBIRD"\n'
     )
