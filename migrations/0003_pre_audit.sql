@@ -174,7 +174,7 @@ begin
         outcome := 'busy';
         return;
     end if;
-    update agents a set state = 'erased', epoch = a.epoch + 1, failure = null, updated_at = now()
+    update agents a set state = 'erased', epoch = a.epoch + 1, failure = null, note = null, updated_at = now()
     where a.id = p_conversation;
     update conversations c set erased_at = now() where c.id = p_conversation;
     delete from messages m where m.conversation_id = p_conversation;
@@ -201,7 +201,8 @@ begin
     update effects e set arguments = '{}', outcome = null, detail = '{}'
     from turns t where t.id = e.turn_id and t.agent_id = p_conversation;
     update approvals a set reason = null where a.agent_id = p_conversation;
-    update turns t set idempotency_scope = null, idempotency_key = null, error_message = null
+    delete from turn_given g where g.conversation_id = p_conversation;
+    update turns t set idempotency_scope = null, idempotency_key = null, error_message = null, asked = null
     where t.agent_id = p_conversation;
     -- Those of the jobs cancelled just now hold ids only.
     update audit_log a set detail = null, text = null, salt = null, erased_at = now()

@@ -246,7 +246,13 @@ def test_what_its_work_says_goes_with_a_conversation(on_log):
                      "state": "failed", "outcome": told}])),
         ):  # fmt: skip
             await database.execute(sql, tuple(values))
+        await database.execute(
+            "insert into turn_given (turn_id, conversation_id, given) values (%s, %s, %s)",
+            (turn, agent, Jsonb(told)),
+        )
+        await database.execute("update agents set note = %s, failure = %s where id = %s", (told, told, agent))
         await journal.commit(database, turn, 1, "answered", told, Usage(1, 1, 1), None, {"x": told})
+        await database.execute("update turns set asked = %s where id = %s", (Jsonb({"request": told}), turn))
         done = await erase(database, agent, {"by": "test"})
         assert (done.outcome, done.messages) == ("erased", 2)
         states = await database.fetch_all("select id, state, text from directives order by id")
@@ -256,16 +262,8 @@ def test_what_its_work_says_goes_with_a_conversation(on_log):
             "text": "",
         }
         left = {}
-        for table in (
-            "audit_log",
-            "messages",
-            "turns",
-            "turn_steps",
-            "effects",
-            "directives",
-            "tasks",
-            "approvals",
-        ):
+        tables = await database.fetch_all("select relname as name from pg_stat_user_tables")
+        for table in [row["name"] for row in tables]:
             rows = await database.fetch_all(
                 f"select t::text as row from {table} t where t::text like '%{told}%'"
             )
