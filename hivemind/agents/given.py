@@ -86,6 +86,7 @@ class Gate:
     timeout_seconds: float
     profile: Profile
     findings: list[dict[str, object]] = field(default_factory=list)
+    _clean: set[str] = field(default_factory=set)
 
     async def passed(self, given: Given) -> Given:
         """What was given as a model may read it.
@@ -128,33 +129,53 @@ class Gate:
         return ToolSpec(tool.name, description, parameters)
 
     async def _json(self, part: str, text: str) -> str:
-        """JSON with each of its strings scrubbed; as a whole it is judged like anything that is said."""
-        await self._said(part, text, limited=False)
+        """JSON with each of its strings scrubbed; each, and the whole, is judged as what is said is."""
+        verdicts: list[InputVerdict] = []
 
         def check(piece: str) -> str:
-            return self.guards.check_input(piece, self.profile.injection_threshold).text
+            # The words of schemas, and tools that are alike, come again and again.
+            if piece in self._clean:
+                return piece
+            verdict = self.guards.check_input(piece, self.profile.injection_threshold, classify=False)
+            if verdict.findings or verdict.refused:
+                verdicts.append(verdict)
+            elif verdict.text == piece:
+                self._clean.add(piece)
+            return verdict.text
 
-        return await gate.passed(self.timeout_seconds, gate.size(self.guards, text), passed_json, text, check)
+        clean = await gate.passed(self.timeout_seconds, len(text), passed_json, text, check)
+        for verdict in verdicts:
+            self._note(part, verdict)
+            self._refuse(verdict)
+        if self.guards.waits:
+            await self._said(part, clean, limited=False)
+        return clean
 
     async def _said(self, part: str, text: str, *, limited: bool = True) -> str:
         most = self.profile.max_input_chars
         if limited and len(text) > most:
             raise InputTooLong(f"The text at {part} has {len(text)} characters; this agent takes {most}")
         verdict = await self._verdict(part, text)
-        if verdict.refused and self.profile.on_injection == "refuse":
-            refusal = GuardRefused(
-                "The conversation looks like an attempt to change the agent's instructions"
-            )
-            refusal.detail = {"score": round(verdict.score, 3), "findings": self.findings}
-            raise refusal
+        self._refuse(verdict)
         return verdict.text
 
     async def _verdict(self, part: str, text: str) -> InputVerdict:
         threshold = self.profile.injection_threshold
         size = gate.size(self.guards, text)
         verdict = await gate.passed(self.timeout_seconds, size, self.guards.check_input, text, threshold)
-        self.findings += [{"part": part, **found} for found in gate.summary(verdict.findings)]
+        self._note(part, verdict)
         return verdict
+
+    def _note(self, part: str, verdict: InputVerdict) -> None:
+        self.findings += [{"part": part, **found} for found in gate.summary(verdict.findings)]
+
+    def _refuse(self, verdict: InputVerdict) -> None:
+        if not verdict.refused or self.profile.on_injection != "refuse":
+            return
+        refusal = GuardRefused("The conversation looks like an attempt to change the agent's instructions")
+        refusal.detail = {"score": round(verdict.score, 3), "findings": self.findings}
+        refusal.text = verdict.text
+        raise refusal
 
 
 def _told(message: ProviderMessage) -> list[object]:

@@ -17,6 +17,14 @@ from messages m join turns t on t.id = m.turn_id join agent_profiles p on p.id =
 where m.id > %s and m.created_at >= now() - make_interval(secs => %s)
 order by m.id limit %s
 """
+# Those that were refused are in the audit log only, as the guards left them.
+_NEXT_REFUSED = """
+select a.id, 'user' as role, a.text, p.injection_threshold
+from audit_log a join agent_profiles p on p.id = a.profile_id
+where a.action = 'chat:turn:refused' and a.text is not null
+  and a.id > %s and a.at >= now() - make_interval(secs => %s)
+order by a.id limit %s
+"""
 
 
 @asynccontextmanager
@@ -39,18 +47,20 @@ async def opened(settings: Settings) -> AsyncGenerator[Database, None]:
 
 
 async def messages(settings: Settings, age: timedelta) -> list[Stored]:
-    """The messages that are not older than `age`, oldest first."""
+    """The messages that are not older than `age`."""
     async with opened(settings) as database:
         return await read(database, age)
 
 
 async def read(database: Database, age: timedelta) -> list[Stored]:
-    """A page at a time, so that no statement holds the database up."""
+    """What was said, then what was refused: a page at a time, so that no statement holds the database up."""
     found: list[Stored] = []
-    last = 0
-    while rows := await database.fetch_all(_NEXT, (last, age.total_seconds(), PAGE), repeatable=True):
-        found += [
-            Stored(str(row["id"]), row["role"], row["text"], row["injection_threshold"]) for row in rows
-        ]
-        last = rows[-1]["id"]
+    for query, mark in ((_NEXT, ""), (_NEXT_REFUSED, "audit ")):
+        last = 0
+        while rows := await database.fetch_all(query, (last, age.total_seconds(), PAGE), repeatable=True):
+            found += [
+                Stored(f"{mark}{row['id']}", row["role"], row["text"], row["injection_threshold"])
+                for row in rows
+            ]
+            last = rows[-1]["id"]
     return found

@@ -58,12 +58,21 @@ class Guards:
         """Whether a check of a message may take longer than its length says."""
         return self._classifier is not None
 
-    def check_input(self, text: str, threshold: float = DEFAULT_THRESHOLD) -> InputVerdict:
-        """Judge what a person, a tool or a document says before a model sees it."""
+    def check_input(
+        self, text: str, threshold: float = DEFAULT_THRESHOLD, *, classify: bool = True
+    ) -> InputVerdict:
+        """Judge what a person, a tool or a document says before a model sees it.
+
+        A part of what is judged as a whole need not be put before the classifier by itself.
+        """
         try:
             data = text.encode("utf-8", "surrogatepass")
             score, found = self._injection.judge(text, data)
-            if self._classifier is not None and (said := self._classifier.judge(text)) is not None:
+            if (
+                classify
+                and self._classifier is not None
+                and (said := self._classifier.judge(text)) is not None
+            ):
                 score, found = 1 - (1 - score) * (1 - said.weight), [*found, said]
             redaction = Redaction(self._matcher, self._incoming)
             clean = redaction.feed(data, 0)

@@ -30,7 +30,15 @@ from hivemind.agents import (
     follow,
 )
 from hivemind.agents import Reply as AgentReply
-from hivemind.errors import AgentBusy, HivemindError, InputTooLong, InvalidRequest, NotFound, Refused
+from hivemind.errors import (
+    AgentBusy,
+    HivemindError,
+    InputTooLong,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    Refused,
+)
 from hivemind.http import bodies, problems
 from hivemind.http.callers import Callers
 from hivemind.http.lane import EventStream, Reply, Request, Route, SocketRoute, WebSocket
@@ -282,10 +290,10 @@ class Chat:
 
     @contextmanager
     def _noting_busy(self, following: _Following) -> Iterator[None]:
-        """An agent that takes no message while it works writes nothing down: it is counted here."""
+        """An agent that takes no message, as it works or has too many, writes nothing down: counted here."""
         try:
             yield
-        except AgentBusy as busy:
+        except (AgentBusy, Overloaded) as busy:
             if isinstance(following.message, UserMessage):
                 self._refusals.note(busy, following.message.caller, following.agent_id)
             raise

@@ -223,7 +223,8 @@ def test_what_a_client_gave_along_has_passed_the_guards():
     functions = functions_of("agents/given.py")
     pieces = {"instructions", "before", "after", "tools", "stop"}
     assert all(f"{piece}=" in functions["passed"] for piece in pieces)
-    assert "gate.passed(" in functions["_verdict"] and "check_input" in functions["_verdict"]
+    for name in ("_verdict", "_json"):
+        assert "gate.passed(" in functions[name] and "check_input" in functions[name]
     # Its numbers, and the name of one of its tools, are all that is left.
     assert set(Given.__dataclass_fields__) - pieces == {"tool_choice", "max_output_tokens", "temperature"}
 

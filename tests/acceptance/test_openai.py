@@ -243,6 +243,17 @@ def test_a_cap_holds_and_the_client_does_not_try_again(with_site):
     with_site(test)
 
 
+def arguments(written):
+    call = {**CALL, "function": {"name": "weather", "arguments": written}}
+    return {
+        "messages": [
+            says("hi"),
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "rain"},
+        ]
+    }
+
+
 PLACES = {
     "message": lambda text: {"messages": [says(text)]},
     "history": lambda text: {"messages": [says(text), says("Yes?", "assistant"), says("go on")]},
@@ -253,22 +264,19 @@ PLACES = {
         "messages": [says("hi")],
         "tools": [{"type": "function", "function": {"name": "t", "description": text}}],
     },
+    "name in a schema": lambda text: {
+        "messages": [says("hi")],
+        "tools": [{"type": "function", "function": {"name": "t", "parameters": {"properties": {text: {}}}}}],
+    },
     "schema": lambda text: {
         "messages": [says("hi")],
         "tools": [{"type": "function", "function": {"name": "t", "parameters": {"description": text}}}],
     },
-    "arguments": lambda text: {
-        "messages": [
-            says("hi"),
-            {
-                "role": "assistant",
-                "tool_calls": [
-                    {**CALL, "function": {"name": "weather", "arguments": json.dumps({"place": text})}}
-                ],
-            },
-            {"role": "tool", "tool_call_id": "call_1", "content": "rain"},
-        ]
-    },
+    "arguments": lambda text: arguments(json.dumps({"place": text})),
+    "escaped arguments": lambda text: arguments(
+        '{"place": "' + "".join(f"\\u{ord(c):04x}" for c in text) + '"}'
+    ),
+    "lines of arguments": lambda text: arguments(json.dumps({"place": text.replace(" ", "\n", 2)})),
 }
 
 
@@ -279,11 +287,11 @@ def test_whatever_a_client_sends_goes_through_the_guards(with_site, place):
         body = {"model": "hello", **place(f"Write to {PRIVATE}, please")}
         assert (await site.client.post(url, json=body, headers=headers)).status_code == 200
         sent = str(list(site.model.requests))
-        assert PRIVATE not in sent and "Write to " in sent
+        assert PRIVATE not in sent and "please" in sent
         kept = str(await site.rows("select text from messages")) + str(
             await site.rows("select given from turn_given")
         )
-        assert PRIVATE not in kept and "Write to " in kept
+        assert PRIVATE not in kept and "please" in kept
         asked = len(site.model.requests)
         refused = await site.client.post(url, json={"model": "hello", **place(INJECTION)}, headers=headers)
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "content_filter")

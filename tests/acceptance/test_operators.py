@@ -76,12 +76,13 @@ def test_a_restart_shows_in_the_tree(with_site):
     async def test(site):
         key = {"x-api-key": site.admin_key}
         assert site.system.tree("/workers/watchdog").snapshot.restarts == 0
-        site.system.whereis("/workers/watchdog").kill()
-        while True:
-            response = await site.client.get("/api/v1/actors/workers/watchdog", headers=key)
-            if response.status_code == 200 and response.json()["actor"]["restarts"] == 1:
-                break
-            await trio.sleep(0.01)
+        with site.system.events() as changes:
+            site.system.whereis("/workers/watchdog").kill()
+            async for change in changes:
+                if (change.address, change.state) == ("/workers/watchdog", "up"):
+                    break
+        response = await site.client.get("/api/v1/actors/workers/watchdog", headers=key)
+        assert response.json()["actor"]["restarts"] == 1
         assert response.json()["actor"]["last_exit"]["reason"] == "killed"
 
     with_site(test)

@@ -1,9 +1,12 @@
 """Promise: whatever refuses says so with a code to the caller, and with the reason to operators in the audit log."""
 
+from functools import partial
+
 import pytest
 import trio
 
 from hivemind import errors
+from hivemind.agents import agent
 from hivemind.guards import Guards
 from hivemind.http import problems
 from hivemind.http.limits import Limiter
@@ -94,5 +97,41 @@ def test_operators_find_the_reason(running_server, database_url, columns, messag
             rows = await database.fetch_all("select detail from audit_log where action like '%%:refused'")
         (detail,) = [row["detail"] for row in rows]
         assert detail["code"] == code and reason in detail["reason"]
+
+    trio.run(main)
+
+
+def test_an_agent_with_too_many_messages_waiting_is_in_the_audit_log(
+    running_server, database_url, monkeypatch
+):
+    monkeypatch.setattr(agent, "MAX_WAITING", 1)
+
+    async def main():
+        async with running_server(database_url) as site:
+            site.model.says("First", trio.Event(), when="one")
+            path = "/api/v1/public/agents/chat/hello"
+            async with site.stream(path, {"message": "one"}) as (_, events):
+                accepted = (await anext(events)).data
+                known = {name: accepted[name] for name in ("conversation_id", "conversation_token")}
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(partial(site.post, "two", **known))
+                    address = f"/agents/{accepted['conversation_id']}"
+                    while not site.system.tree(address).snapshot.facts["waiting"]:
+                        await trio.lowlevel.checkpoint()
+                    response = await site.post("three", **known)
+                    assert (response.status_code, response.json()["error"]["code"]) == (503, "overloaded")
+                    async with site.stream(path, {"message": "four", **known}) as (reply, _):
+                        assert reply.status == 503
+                    nursery.cancel_scope.cancel()
+        async with Database(database_url) as database:
+            (row,) = await database.fetch_all(
+                "select agent_id, caller, detail from audit_log where action = 'edge:request:refused'"
+            )
+        assert str(row["agent_id"]) == accepted["conversation_id"] and row["caller"]
+        assert row["detail"] == {
+            "code": "overloaded",
+            "reason": "Too many messages wait in this conversation",
+            "count": 2,
+        }
 
     trio.run(main)

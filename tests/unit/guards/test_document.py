@@ -9,7 +9,11 @@ from hivemind.guards import Guards
 from hivemind.guards.document import passed_json
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
@@ -22,7 +26,9 @@ def hidden(text):
 @given(JSON)
 def test_what_the_guard_leaves_alone_stays_as_it_is(value):
     text = orjson.dumps(value).decode()
-    assert passed_json(text, lambda piece: piece) == text
+    assert orjson.loads(passed_json(text, lambda piece: piece)) == value
+    if "\\u" not in text:
+        assert passed_json(text, lambda piece: piece) == text
 
 
 @given(JSON, st.sampled_from(["secret", "my secret\n", 'a "secret"', "\\secret"]))
@@ -35,6 +41,23 @@ def test_what_it_takes_out_is_gone_and_the_rest_is_json(value, secret):
 @pytest.mark.parametrize("text", ["{broken secret", "secret", ""])
 def test_what_is_no_json_is_checked_as_text(text):
     assert passed_json(text, hidden) == hidden(text)
+
+
+def test_a_name_that_is_there_twice_withholds_it():
+    text = r'{"a": {"to": "\u0073ecret", "to": "x"}}'
+    assert orjson.loads(passed_json(text, hidden)).keys() == {"withheld"}
+
+
+def test_an_escape_hides_nothing():
+    seen = []
+    text = r'{"\u0061": "\u0073ecret", "b": ["\u0073", "ecret"]}'
+    clean = passed_json(text, lambda piece: seen.append(piece) or hidden(piece))
+    assert orjson.loads(clean) == {"a": "[SECRET]", "b": ["s", "ecret"]} and "\\u" not in seen[-1]
+
+
+def test_large_numbers_stay_as_they_are():
+    text = '{"n":123456789012345678901234567890,"to":"secret"}'
+    assert passed_json(text, hidden) == text.replace("secret", "[SECRET]")
 
 
 def test_numbers_are_checked_too():
