@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import trio
+from uuid_utils.compat import uuid7
 
 from hivemind.actors import Actor, Exit
 from hivemind.agents import admission, journal, loop, steps
@@ -61,6 +62,7 @@ class Agent(Actor):
 
     def __init__(self, agent_id: UUID, resources: Resources) -> None:
         self._id = agent_id
+        self._incarnation = uuid7()
         self._resources = resources
         self._epoch: int | None = None
         self._history: list[ProviderMessage] = []
@@ -374,7 +376,9 @@ class Agent(Actor):
             if self._epoch is not None:
                 return
             resources = self._resources
-            claim = await journal.claim(resources.database, self._id, resources.lease_seconds)
+            claim = await journal.claim(
+                resources.database, self._id, resources.lease_seconds, self._incarnation
+            )
             profile = await resources.profiles.by_id(claim.profile_id)
             self._history = await journal.history(resources.database, self._id, profile.history_messages)
             if claim.turn_id is not None:
