@@ -50,6 +50,7 @@ create table agents (
     parent_id    uuid references agents,
     shard        smallint not null check (shard between 0 and 255),
     epoch        bigint not null default 1,
+    claimed_by   uuid,
     failure      text,
     created_at   timestamptz not null default now(),
     updated_at   timestamptz not null default now()
@@ -207,24 +208,26 @@ end $$;
 
 -- Take an agent over: a new epoch shuts out every earlier incarnation, and what its unfinished turn holds is
 -- leased anew; `agent_state` says whether it may go on. No row: there is no such agent, or it was erased.
-create function claim(p_agent uuid, p_lease interval, out epoch bigint, out profile_id uuid, out agent_state text,
-                      out turn uuid, out turn_attempts smallint) returns setof record language plpgsql as $$
+create function claim(p_agent uuid, p_lease interval, p_claimant uuid, out epoch bigint, out profile_id uuid,
+                      out agent_state text, out turn uuid, out turn_attempts smallint) returns setof record language plpgsql as $$
 declare
     was text;
+    claimed uuid;
 begin
-    select a.state into was from agents a where a.id = p_agent and a.state <> 'erased' for no key update;
+    select a.state, a.claimed_by into was, claimed from agents a where a.id = p_agent and a.state <> 'erased' for no key update;
     if not found then
         return;
     end if;
     -- What waited for a person runs again as soon as nothing is left to answer, whatever the answers were.
-    update agents a set epoch = a.epoch + 1, updated_at = now(),
+    update agents a set epoch = a.epoch + 1, claimed_by = p_claimant, updated_at = now(),
         state = case when was = 'waiting_approval' and not exists (
                     select from approvals p where p.agent_id = a.id and p.state = 'pending') then 'running'
                 else a.state end
     where a.id = p_agent returning a.epoch, a.profile_id, a.state into epoch, profile_id, agent_state;
-    -- A turn that waited for a person or for its agent was not cut off.
+    -- A turn that waited for a person or for its agent was not cut off, nor one whose claimant claims again because
+    -- the answer was lost.
     update turns t set parked = agent_state = 'paused', resumed_at = now(),
-        attempts = t.attempts + case when t.parked or was = 'waiting_approval' then 0 else 1 end
+        attempts = t.attempts + case when t.parked or was = 'waiting_approval' or claimed = p_claimant then 0 else 1 end
     where t.agent_id = p_agent and t.state = 'admitted'
     returning t.id, t.attempts into turn, turn_attempts;
     if turn is not null then

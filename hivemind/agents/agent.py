@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import trio
+from uuid_utils.compat import uuid7
 
 from hivemind.actors import Actor, Exit
 from hivemind.agents import admission, journal, loop, steps
@@ -61,6 +62,7 @@ class Agent(Actor):
 
     def __init__(self, agent_id: UUID, resources: Resources) -> None:
         self._id = agent_id
+        self._incarnation = uuid7()
         self._resources = resources
         self._epoch: int | None = None
         self._history: list[ProviderMessage] = []
@@ -141,7 +143,8 @@ class Agent(Actor):
         """End the turn that runs, or that waits for a person."""
         if self._scope is not None:
             self._scope.cancel()
-        elif self._parked is not None:
+        elif self._parked is not None or self._working:
+            # On its way to wait, or being taken up: it ends there.
             self._interrupted = True
             self._work_on()
 
@@ -235,12 +238,14 @@ class Agent(Actor):
                     self._epoch = None
                 self._resuming = self._halting = look = False
                 await self._recover()
+                self._interrupted = self._interrupted and self._parked is not None
             if self._state in OVER:
                 self._refuse_waiting(self._state)
             # A message that comes while a turn waits, or while nothing may begin, waits behind it.
             while self._waiting and self._parked is None and self._state not in HELD and not self._halting:
                 message, events = self._waiting.popleft()
                 await self._turn_of(message, events)
+                self._interrupted = self._interrupted and self._parked is not None
             if not self._more():
                 return
 
@@ -371,7 +376,9 @@ class Agent(Actor):
             if self._epoch is not None:
                 return
             resources = self._resources
-            claim = await journal.claim(resources.database, self._id, resources.lease_seconds)
+            claim = await journal.claim(
+                resources.database, self._id, resources.lease_seconds, self._incarnation
+            )
             profile = await resources.profiles.by_id(claim.profile_id)
             self._history = await journal.history(resources.database, self._id, profile.history_messages)
             if claim.turn_id is not None:
@@ -381,7 +388,11 @@ class Agent(Actor):
                     if self._log is not None:
                         self._log.append(Lost())
                     self._log = EventLog(claim.epoch, claim.turn_id)
-            self._parked = None
+            parked, self._parked = self._parked, None
+            if parked is not None and parked[0].id != claim.turn_id:
+                # Somebody else went on with it.
+                ended = await journal.ended_turn(resources.database, parked[0].id, self._id)
+                parked[1].append(ended or Lost())
             self._epoch, self._state = claim.epoch, claim.state
 
     async def _finish_left(self) -> None:
@@ -410,6 +421,8 @@ class Agent(Actor):
             await loop.end(resources, opened, events, "failed", failure)
         else:
             self._scope = trio.CancelScope()
+            if self._interrupted:
+                self._scope.cancel()
             await self._answer(opened, events, self._scope)
             self._scope = None
 

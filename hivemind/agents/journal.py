@@ -183,13 +183,16 @@ class Claim:
     attempts: int
 
 
-async def claim(database: Database, agent_id: UUID, lease_seconds: float) -> Claim:
-    """Take the agent over in a new epoch.
+async def claim(
+    database: Database, agent_id: UUID, lease_seconds: float, claimant: UUID | None = None
+) -> Claim:
+    """Take the agent over in a new epoch; the second claim of an incarnation is no new attempt.
 
     Raises:
         NotFound: there is no such agent.
     """
-    row = await database.fetch_one(_QUERIES["claim"], (agent_id, lease_seconds), repeatable=True)
+    params = (agent_id, lease_seconds, claimant)
+    row = await database.fetch_one(_QUERIES["claim"], params, repeatable=True)
     if row is None:
         raise NotFound("There is no such conversation")
     return Claim(row["epoch"], row["profile_id"], row["agent_state"], row["turn"], row["turn_attempts"] or 0)

@@ -39,7 +39,8 @@ with ended as materialized (
 select done from ended
 
 -- name: claim
-select epoch, profile_id, agent_state, turn, turn_attempts from claim(%s, make_interval(secs => %s))
+select epoch, profile_id, agent_state, turn, turn_attempts
+from claim(%s, make_interval(secs => %s), %s)
 
 -- name: history
 -- The newest messages of a conversation, oldest first, without those of turns that ended unanswered.

@@ -36,6 +36,8 @@ VERBS = {
     "budget": Verb("hivemind.cli.budget", "budget", "Show the spending limits and when they run out."),
     "audit": Verb("hivemind.cli.audit", "audit", "Read, verify and export the audit log."),
     "profiles": Verb("hivemind.cli.profiles", "profiles", "Make and edit the personas of agents."),
+    "agents": Verb("hivemind.cli.agents", "agents", "See what agents do, talk to them, pause and end them."),
+    "approvals": Verb("hivemind.cli.approvals", "approvals", "Answer what agents may not do by themselves."),
     "directives": Verb(
         "hivemind.cli.directives", "directives", "Give agents jobs and see what came of them."
     ),

@@ -41,14 +41,16 @@ class Operator:
         key = keyfiles.read_admin_api_key(settings.data.secrets_folder)
         return cls(remote.base_url(settings.server, url), key)
 
-    def ask(self, method: str, path: str, body: object = None) -> Document:
+    def ask(
+        self, method: str, path: str, body: object = None, *, timeout_seconds: float = TIMEOUT_SECONDS
+    ) -> Document:
         """The answer to one request.
 
         Raises:
             Unreachable: nothing answers.
             RemoteError: the server refused.
         """
-        return trio.run(self._ask, method, path, body)
+        return trio.run(self._ask, method, path, body, timeout_seconds)
 
     def items(self, path: str, limit: int, **filters: str | None) -> list[Document]:
         """The first `limit` items of a list."""
@@ -63,7 +65,7 @@ class Operator:
             query["cursor"] = page["next_cursor"]
         return found
 
-    async def _ask(self, method: str, path: str, body: object) -> Document:
+    async def _ask(self, method: str, path: str, body: object, timeout_seconds: float) -> Document:
         headers = [(b"Accept", b"application/json"), (b"X-API-Key", self.api_key.encode())]
         data = None
         if body is not None:
@@ -71,14 +73,14 @@ class Operator:
             data = json.dumps(body).encode()
         target = Target.parse(self.base + path)
         try:
-            with trio.fail_after(TIMEOUT_SECONDS):
+            with trio.fail_after(timeout_seconds):
                 async with (
                     HttpClient(max_connections=1) as client,
                     client.call(target, headers, data, method=method.encode()) as reply,
                 ):
                     answered = await reply.start(_LARGEST_REPLY_BYTES)
         except trio.TooSlowError:
-            raise Unreachable(f"no answer from {self.base} within {TIMEOUT_SECONDS:g} s") from None
+            raise Unreachable(f"no answer from {self.base} within {timeout_seconds:g} s") from None
         except Unreachable as error:
             raise Unreachable(f"no server at {self.base}: {error.message}", remedy=remote.START_IT) from error
         if reply.status == 204:

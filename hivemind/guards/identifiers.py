@@ -33,6 +33,7 @@ NOT_ONE = re2.compile(rb"\b(?:invalid|not an?|no valid|fake|wrong) [a-z]{0,12} ?
 """Words before a number that say it is not what its name says."""
 COUNTED = ("2345678", "98765432")
 """What people type for a number that does not matter."""
+COUNTED_THROUGH = "01234567890123456789"
 CARD_LENGTHS = range(12, 20)
 Check = Callable[[str], bool]
 
@@ -85,7 +86,7 @@ def _of_rows(rows: tuple[Identifier, ...], text: str, lengths: tuple[int, ...], 
                 return identifier.rule
     # What is called one thing, and is not one, is no other thing either.
     strictly = any(identifier.check is not None for identifier in named)
-    if strictly or len(set(text)) < 3 or OTHER_THINGS.search(before):
+    if strictly or len(set(text)) < 3 or text in COUNTED_THROUGH or OTHER_THINGS.search(before):
         return None
     for identifier in rows:
         if identifier.written(lengths) and identifier.fits(text):

@@ -120,7 +120,7 @@ def _longest(
         written = run[left:right]
         value = written.translate(None, b" ./-()+\xa0").upper()
         lengths = tuple(b - a for a, b in groups[first : last + 1])
-        if not value.isalnum() or not value.isascii() or _is_date(written, lengths):
+        if not value.isalnum() or not value.isascii() or _is_date_or_fraction(written, lengths):
             continue
         if written.count(b".") > 2 and (b" " in written or (len(lengths) == 4 and max(lengths) < 4)):
             continue
@@ -203,7 +203,10 @@ def is_phone(
     return not OTHER_THINGS.search(before) and _in_some_plan(digits, written=len(lengths) > 1)
 
 
-def _is_date(written: bytes, lengths: tuple[int, ...]) -> bool:
+def _is_date_or_fraction(written: bytes, lengths: tuple[int, ...]) -> bool:
+    if len(lengths) == 2 and b"." in written:
+        # Nobody writes a number of theirs with one dot in it.
+        return written.replace(b".", b"").isdigit()
     if lengths[:3] in (
         (4, 2, 2),
         (2, 2, 4),

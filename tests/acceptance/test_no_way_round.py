@@ -136,6 +136,7 @@ VERBS_THAT_SPEAK = {
     "chat": "over the WebSocket of public chat",
     "mcp": "over POST /mcp",
     "replay": "plays what turns released, through the window again; a fork is a turn, admitted as any other",
+    "agents": "over POST /api/v1/agents/{agent_id}/messages",
 }
 VERBS_THAT_DO_NOT = {
     "serve",
@@ -148,6 +149,7 @@ VERBS_THAT_DO_NOT = {
     "kill-switch",
     "audit",
     "keys",
+    "approvals",
     "directives",
     "tasks",
     "profiles",

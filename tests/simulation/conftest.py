@@ -46,7 +46,7 @@ from hivemind.persistence import Database, load_queries, migrate
 from hivemind.providers import Calls, Stop, TextDelta, ToolCall, Usage
 from hivemind.providers.patience import Patience
 
-DEFAULT_SEEDS = 30
+DEFAULT_SEEDS = 12
 MODEL = "simulated"
 HANGS_SECONDS = 8
 PRICES = {MODEL: (1_000_000, 2_000_000)}

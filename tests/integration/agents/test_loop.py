@@ -12,6 +12,7 @@ from hivemind.agents import (
     UserMessage,
     answer_approval,
     expire_approvals,
+    unfinished_agents,
 )
 from hivemind.agents.switch import Setting, Stage
 from hivemind.agents.tools.tool import Outcome
@@ -371,3 +372,62 @@ def test_a_repeatable_call_of_unknown_outcome_is_a_failure_that_the_model_may_me
         assert await effects(bench) == [("look", "failed", "The line broke.")]
 
     on_bench(test, wants("look"), tells("Done."), box=box)
+
+
+def test_an_answer_that_comes_while_other_calls_run_is_not_lost(on_bench, box):
+    answered = trio.Event()
+    box.tool("pay", "paid", policy="ask")
+    box.tool("look", "seen", before=answered.wait)
+
+    async def test(bench):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bench.says)
+            while (row := await bench.row("select * from approvals")) is None:
+                await trio.lowlevel.checkpoint()
+            await bench.say_yes(row)
+            answered.set()
+        assert [name for name, _ in box.calls] == ["look", "pay"]
+        # It was never lost, so nothing is booked at its worst.
+        assert (await bench.row("select attempts from turns"))["attempts"] == 1
+
+    on_bench(test, wants("pay", "look"), tells("Paid."), box=box)
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_turn_whose_question_was_answered_is_taken_up_though_nobody_was_there(on_bench, box, another, yes):
+    box.tool("pay", "paid", policy="ask")
+
+    async def test(bench):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bench.says)
+            question = await bench.question()
+            assert await unfinished_agents(bench.database) == []
+            nursery.cancel_scope.cancel()
+        await answer_approval(bench.database, question["id"], approve=yes, by="ann", reason=None)
+        assert await unfinished_agents(bench.database) == [bench.agent_id]
+        async with another(bench, tells("Well.")) as other:
+            other.agent_id = bench.agent_id
+            other.agent.tell(Resume())
+            while (await bench.row("select state from turns"))["state"] == "admitted":
+                await trio.lowlevel.checkpoint()
+        assert (await bench.row("select attempts from turns"))["attempts"] == 1
+
+    on_bench(test, wants("pay"), box=box)
+
+
+def test_a_message_that_is_sent_again_to_the_next_process_is_followed(on_bench, box, another):
+    box.tool("look", before=trio.sleep_forever, repeatable=True)
+
+    async def test(bench):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bench.says)
+            while not box.calls:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        box.tool("look", "seen", repeatable=True)
+        async with another(bench, tells("Done.")) as other:
+            other.agent_id = bench.agent_id
+            assert (await other.says()).text == "Done."
+        assert (await bench.row("select count(*)::int as turns from turns"))["turns"] == 1
+
+    on_bench(test, wants("look"), box=box)
