@@ -23,6 +23,7 @@ from hivemind.providers.dialect import (
     estimate_tokens,
     header,
     parse,
+    spoken,
 )
 from hivemind.providers.failures import CallFailed
 from hivemind.providers.sse import Events
@@ -172,8 +173,9 @@ class AnthropicReader:
             self._tool[3] += delta["partial_json"]
 
     def _text(self, text: str) -> TextDelta:
+        delta = spoken(text)
         self._said.append(text)
-        return TextDelta(text)
+        return delta
 
     def _count(self, usage: dict[str, Any]) -> None:
         """Figures are totals so far, and later events may leave out what earlier ones said."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from hivemind.providers.base import ProviderEvent, ProviderRequest, ToolCall
+from hivemind.providers.base import ProviderEvent, ProviderRequest, TextDelta, ToolCall
 from hivemind.providers.failures import CallFailed
 
 # English and code come to about four characters a token with every tokenizer in use; other scripts to fewer,
@@ -53,6 +53,13 @@ class Dialect(Protocol):
 
     def ping(self, model: str) -> tuple[bytes, str, bytes | None]:
         """Method, path and body of a free call that proves endpoint and key, and where it can the model."""
+
+
+def spoken(text: object) -> TextDelta:
+    """A piece of the answer; raises `TypeError` where a server sends something else for text."""
+    if not isinstance(text, str):
+        raise TypeError(f"text was expected, not {type(text).__name__}")
+    return TextDelta(text)
 
 
 def parse(data: bytes) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from hivemind.providers.base import (
     ProviderMessage,
     ProviderRequest,
     Stop,
-    TextDelta,
     ToolCall,
     Usage,
 )
@@ -23,6 +22,7 @@ from hivemind.providers.dialect import (
     fresh_ids,
     header,
     parse,
+    spoken,
 )
 from hivemind.providers.failures import CallFailed
 from hivemind.providers.sse import Lines
@@ -116,8 +116,8 @@ class OllamaReader:
     def _read(self, body: dict[str, Any]) -> Iterator[ProviderEvent]:
         message = body.get("message") or {}
         if message.get("content"):
+            yield spoken(message["content"])
             self._said.append(message["content"])
-            yield TextDelta(message["content"])
         for call in message.get("tool_calls") or ():
             function = call["function"]
             arguments = orjson.dumps(function.get("arguments") or {}).decode()

@@ -12,11 +12,18 @@ from hivemind.providers.base import (
     ProviderRequest,
     Stop,
     StopReason,
-    TextDelta,
     ToolCall,
     Usage,
 )
-from hivemind.providers.dialect import error_text, estimate_input, estimate_tokens, fresh_ids, header, parse
+from hivemind.providers.dialect import (
+    error_text,
+    estimate_input,
+    estimate_tokens,
+    fresh_ids,
+    header,
+    parse,
+    spoken,
+)
 from hivemind.providers.failures import CallFailed
 from hivemind.providers.sse import Events
 
@@ -130,8 +137,8 @@ class OpenAIReader:
         if delta.get("refusal"):
             self._stop = "refused"
         if text:
+            yield spoken(text)
             self._text.append(text)
-            yield TextDelta(text)
         for piece in delta.get("tool_calls") or ():
             self._piece(piece)
         reason = choice.get("finish_reason")

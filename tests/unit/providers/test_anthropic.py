@@ -156,6 +156,7 @@ def test_cut_anywhere_it_is_never_a_whole_answer():
         b"data: 7\n\n",
         b"data: {}\n\n",
         b'data: {"type":"content_block_delta"}\n\n',
+        b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":{"x":1}}}\n\n',
         b'data: {"type":"message_start","message":[]}\n\n',
     ],
 )

@@ -71,6 +71,7 @@ def test_cut_error_and_nonsense():
         (lines(piece("x"), {"error": "out of memory"}), "status"),
         (lines(piece("x")) + b"{\n", "malformed"),
         (b'{"message": "x"}\n', "malformed"),
+        (b'{"message": {"content": {"x": 1}}}\n', "malformed"),
     ]:
         with pytest.raises(CallFailed) as caught:
             read(data)

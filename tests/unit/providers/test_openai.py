@@ -110,6 +110,7 @@ def test_no_done_is_forgiven_no_reason_is_not():
         b"null",
         b'{"choices": 3}',
         b'{"choices": [{"delta": "x"}]}',
+        b'{"choices": [{"delta": {"content": {"text": "x"}}}]}',
         b'{"choices":[],"usage":{"prompt_tokens":"x"}}',
         b'{"choices":[{"delta":{"tool_calls":[{"index":"q"}]}}]}',
     ],
