@@ -127,7 +127,7 @@ class Fate:
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.kind == "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
-        elif self.kind == "lost" and name.startswith("after "):
+        elif self.kind == "lost" and name.removeprefix("after ") in NAMES.values():
             raise DatabaseUnavailable("lost in the simulation")
         else:
             raise Crash(name)
