@@ -176,8 +176,11 @@ def test_a_paused_agent_queues_messages_and_starts_nothing(with_desk):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(say, "one")
             while (live := (await desk.show(agent))["agent"]["live"]) is None or not live["waiting"]:
-                await trio.sleep(0)
-            assert live["held"] == "paused" and not site.model.requests
+                await trio.lowlevel.checkpoint()
+            # It knows that it is paused when it has read its row.
+            while live["held"] != "paused":
+                live = (await desk.show(agent))["agent"]["live"]
+            assert not site.model.requests
             await desk.wish(agent, "resume")
         assert told == ["Hello there."]
         assert [action for action, _ in await desk.audited()] == [

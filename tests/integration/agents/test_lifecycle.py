@@ -538,7 +538,7 @@ def test_an_agent_that_failed_too_often_is_let_go_on_by_an_operator(on_bench, bo
             if tree.snapshot.state == "up":
                 bench.system.whereis(f"/agents/{bench.agent_id}")._cell.crash(RuntimeError("by the test"))
                 crashed += 1
-        assert crashed == 6
+        assert crashed >= 6  # one that is ending already may be told so again
         assert (await turn(bench))["state"] == "failed"
         assert await wish(bench, "resume") == "idle"
         assert (await bench.row("select failure from agents"))["failure"] is None
