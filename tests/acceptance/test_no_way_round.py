@@ -154,6 +154,12 @@ VERBS_THAT_DO_NOT = {
     "tasks",
     "profiles",
     "schedules",
+    "caps",
+    "costs",
+    "conversations",
+    "supervision",
+    "health",
+    "completion",
 }
 
 # What may be done in one place only: the place, and how it is guarded there.

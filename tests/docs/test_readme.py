@@ -46,5 +46,5 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page):
-    verbs = re.findall(r"(?:\.venv/bin/|`)hivemind ([a-z]+)", page.read_text())
+    verbs = re.findall(r"(?:\.venv/bin/|`)hivemind ([a-z][a-z-]+)", page.read_text())
     assert set(verbs) <= set(VERBS)

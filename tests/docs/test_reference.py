@@ -11,6 +11,7 @@ from hivemind import errors
 from hivemind.actors import Policies
 from hivemind.app import KINDS
 from hivemind.cli.config import reference_page
+from hivemind.cli.reference import cli_page, errors_page
 from hivemind.http import problems, routes
 from hivemind.http.chat import Chat, MessageBody, ResumeBody
 from hivemind.http.lane import SocketRoute
@@ -53,12 +54,12 @@ def test_error_is_documented(cls):
 
 
 def test_what_is_decided_by_status_alone_is_documented():
-    told = {code: status for status, (code, _) in problems._BY_STATUS.items()}
+    told = {code: status for status, (code, _) in problems.BY_STATUS.items()}
     assert {code: CODES.get(code) for code in told} == told
 
 
 def test_no_code_is_documented_that_is_not_there():
-    known = {cls.code for cls in error_classes()} | {code for code, _ in problems._BY_STATUS.values()}
+    known = {cls.code for cls in error_classes()} | {code for code, _ in problems.BY_STATUS.values()}
     assert set(CODES) <= known
 
 
@@ -72,8 +73,11 @@ def test_field_is_documented(field):
     assert f"`{field}`" in PAGE
 
 
-def test_settings_page_is_the_generated_one():
-    assert (DOCS / "reference" / "settings.md").read_text() == reference_page()
+@pytest.mark.parametrize(
+    ("page", "made"), [("settings", reference_page), ("errors", errors_page), ("cli", cli_page)]
+)
+def test_page_is_the_generated_one(page, made):
+    assert (DOCS / "reference" / f"{page}.md").read_text() == made(), "run `make docs`"
 
 
 @pytest.mark.parametrize(
