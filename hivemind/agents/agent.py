@@ -283,7 +283,7 @@ class Agent(Actor):
                 self._waiting.appendleft((message, events))
                 return
             # From here on, so that an interrupt which comes while the message is admitted counts too.
-            scope = self._scope = trio.CancelScope()
+            scope = self._scope = loop.time(message.profile)
             assert self._epoch is not None
             # Whoever asks for this turn by its id waits here until the log is known by it.
             async with self._claiming:
@@ -353,11 +353,10 @@ class Agent(Actor):
         opened.halting = self._halting
         self._turn = opened
         try:
-            with scope:
-                await loop.answer(resources, opened, events)
+            await loop.answer(resources, opened, events, scope)
         finally:
             self._turn = None
-        if scope.cancelled_caught:
+        if scope.cancelled_caught and not events.ended:
             error = AgentEnded(_OVER["killed"]) if self._killed else Interrupted()
             await loop.end(resources, opened, events, "interrupted", error)
         elif not events.ended:
@@ -420,7 +419,7 @@ class Agent(Actor):
             failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")
             await loop.end(resources, opened, events, "failed", failure)
         else:
-            self._scope = trio.CancelScope()
+            self._scope = loop.time(profile)
             if self._interrupted:
                 self._scope.cancel()
             await self._answer(opened, events, self._scope)
