@@ -81,6 +81,9 @@ class LlmSettings(Section):
     )
     api_key: SecretStr | None = Field(None, description="the provider's key")
     model: str | None = Field(None, description="model id; default per provider")
+    recording: Path | None = Field(
+        None, description="a file of answers that the provider scripted plays; unset: it says that it is one"
+    )
     timeout_seconds: Positive = Field(60, description="time for one provider call")
     pace_ms: int = Field(400, ge=0, description="smallest gap between two calls to a remote provider")
     max_retries: int = Field(3, ge=0, description="tries after the first, before the first token only")

@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from hivemind.actors import Actor, Exit
 from hivemind.agents import admission, journal, loop, steps
-from hivemind.agents.events import Event, EventLog, Failed, Known, Lost, Usage
+from hivemind.agents.events import Event, EventLog, Failed, Known, Lost
 from hivemind.agents.journal import Admitted, Claim
 from hivemind.agents.lifecycle import HELD, OVER, State
 from hivemind.agents.messages import Attach, Halt, Interrupt, Resume, UserMessage
@@ -283,7 +283,7 @@ class Agent(Actor):
                 self._waiting.appendleft((message, events))
                 return
             # From here on, so that an interrupt which comes while the message is admitted counts too.
-            scope = self._scope = trio.CancelScope()
+            scope = self._scope = loop.time(message.profile)
             if self._interrupted:
                 scope.cancel()
             assert self._epoch is not None
@@ -355,11 +355,10 @@ class Agent(Actor):
         opened.halting = self._halting
         self._turn = opened
         try:
-            with scope:
-                await loop.answer(resources, opened, events)
+            await loop.answer(resources, opened, events, scope)
         finally:
             self._turn = None
-        if scope.cancelled_caught:
+        if scope.cancelled_caught and not events.ended:
             error = AgentEnded(_OVER["killed"]) if self._killed else Interrupted()
             await loop.end(resources, opened, events, "interrupted", error)
         elif not events.ended:
@@ -422,7 +421,7 @@ class Agent(Actor):
             failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")
             await loop.end(resources, opened, events, "failed", failure)
         else:
-            self._scope = trio.CancelScope()
+            self._scope = loop.time(profile)
             if self._interrupted:
                 self._scope.cancel()
                 self._interrupted = False

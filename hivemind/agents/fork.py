@@ -72,7 +72,7 @@ async def fork(
     waits: tuple[str, ...] = ()
     try:
         await _copy(resources, recording, turn, step)
-        await loop.answer(resources, turn, events)
+        await loop.answer(resources, turn, events, loop.time(turn.profile))
         if not events.ended:
             waits = tuple(effect.call.name for effect in turn.steps[-1].effects if effect.open)
             await loop.end(resources, turn, events, "interrupted", Interrupted())

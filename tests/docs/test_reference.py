@@ -2,20 +2,16 @@
 
 import inspect
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from hivemind import errors
-from hivemind.actors import Policies
-from hivemind.app import KINDS
 from hivemind.cli.config import reference_page
 from hivemind.cli.reference import cli_page, errors_page
 from hivemind.http import problems, routes
 from hivemind.http.chat import Chat, MessageBody, ResumeBody
 from hivemind.http.lane import SocketRoute
-from hivemind.settings import Settings
 from hivemind.settings_load import CONFIG_VARIABLE, leaves
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -78,21 +74,6 @@ def test_field_is_documented(field):
 )
 def test_page_is_the_generated_one(page, made):
     assert (DOCS / "reference" / f"{page}.md").read_text() == made(), "run `make docs`"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param(block, id=f"{page.stem}-{number}")
-        for page in sorted(DOCS.rglob("*.md"))
-        for number, block in enumerate(
-            re.findall(r"^```toml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL), 1
-        )
-    ],
-)
-def test_settings_in_the_docs_load(text):
-    settings = Settings.model_validate(tomllib.loads(text))
-    Policies.from_mapping(settings.supervision, kinds=KINDS)
 
 
 def test_variables_in_the_docs_exist():

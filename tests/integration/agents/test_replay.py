@@ -79,7 +79,7 @@ class Recorder:
         profile = await self.profiles.by_slug("hello")
         message = UserMessage(text, profile, "somebody", agent_id is None)
         opened = await admission.admit(self.resources, agent_id or uuid7(), 1, list(history), message)
-        await loop.answer(self.resources, opened, EventLog(1, opened.id))
+        await loop.answer(self.resources, opened, EventLog(1, opened.id), loop.time(profile))
         return opened
 
     async def load(self, turn):
