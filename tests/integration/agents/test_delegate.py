@@ -10,7 +10,7 @@ from hivemind.agents.tools.tool import Call
 from hivemind.providers import TextDelta, ToolCall
 from hivemind.providers.scripted import Answer
 
-JOB = '{"agent": "hello", "job": "Count the apples."}'
+JOB = '{"agent": "worker", "job": "Count the apples."}'
 PASSES_ON = Answer((ToolCall("a", "delegate", JOB), ToolCall("b", "trip", "{}")), when="How many")
 COUNTS = (
     Answer((ToolCall("c", "count", "{}"),), when="Count"),
@@ -43,6 +43,10 @@ def family(on_bench, box):
         box.tool("trip", "fine", repeatable=True, before=trip)
 
         async def with_tool(bench):
+            await bench.database.execute(
+                "insert into agent_profiles (id, slug, name, prompt) values (%s, 'worker', 'W', 'Work.')",
+                (uuid7(),),
+            )
             bench.box.tools[delegate.NAME] = builtin(bench)
             bench.box.policies[delegate.NAME] = "allow"
             bench.counting, bench.counted = counting, counted
@@ -55,7 +59,7 @@ def family(on_bench, box):
 
 def builtin(bench):
     made = delegate.builtin(bench.system, bench.database, bench.resources.profiles)
-    return made.make({"profiles": ["hello"]})
+    return made.make({"profiles": ["worker"]})
 
 
 async def turns(bench):
@@ -171,7 +175,7 @@ def test_an_interrupt_that_comes_with_the_message_counts(family):
             bench.agent_id,
             profile.id,
             "x",
-            {"agent": "hello", "job": "Count the apples."},
+            {"agent": "worker", "job": "Count the apples."},
         )
         tool = bench.box.tools[delegate.NAME]
         outcomes = []
