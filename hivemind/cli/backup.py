@@ -1,7 +1,7 @@
 """`hivemind backup` and `hivemind restore`: database, keys and signed heads of the audit log as one file.
 
-The file is a tar archive with `about.json`, `database.dump`, `secrets/…` and `audit_heads.ndjson`. Nothing that
-is there is ever overwritten: what a restore finds has to be the same, or absent.
+The file is a tar archive with `about.json`, `database.dump`, `secrets/…` and `audit_heads.ndjson`. Nothing
+that is there is ever overwritten: what a restore finds has to be the same, or absent.
 """
 
 import json
