@@ -141,6 +141,17 @@ class BudgetSettings(Section):
     )
 
 
+class AgentSettings(Section):
+    """How agents work."""
+
+    max_attempts: int = Field(
+        3,
+        gt=0,
+        description="how often a turn may be cut off in one place, by a crash of its agent or of the server, "
+        "before it ends as failed",
+    )
+
+
 class DirectiveSettings(Section):
     """Work that nobody waits for."""
 
@@ -268,6 +279,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
+    agents: AgentSettings = AgentSettings()
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
     plane: PlaneSettings = PlaneSettings()
