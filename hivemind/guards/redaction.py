@@ -115,7 +115,7 @@ class Redaction:
         return self._pass(data, begin, end)
 
     def feed(self, data: bytes, begin: int) -> str:
-        """Return what may pass of `data[begin:]`; at least the `KEPT` bytes that came last stand before it."""
+        """Return what may pass of `data[begin:]`; the last `KEPT` bytes or more stand before it."""
         size = len(data)
         kinds = b""
         out: list[str] = []
@@ -137,11 +137,13 @@ class Redaction:
             for start, end, forced, numbers in self._stretches(data, kinds, floor, hits, complete=complete):
                 short = self._spent - self._free_effort - (self._offset + start - begin) // BYTES_PER_EFFORT
                 if short > 0:
+                    # The first byte of a character may stand outside the word that its others are in.
+                    seen = stretch.aligned(data, start)
                     out += (
-                        self._pass(data, done, start),
+                        self._pass(data, done, seen),
                         self._withhold(max(REGION, short * BYTES_PER_EFFORT)),
                     )
-                    seen = done = start
+                    done = seen
                     break
                 floor = end
                 seen = max(seen, end)

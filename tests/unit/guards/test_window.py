@@ -77,6 +77,14 @@ def test_text_without_a_place_to_cut(filler, around, inner, cuts):
     assert (joined, findings) == (whole.text, whole.findings)
 
 
+def test_text_that_is_withheld_beside_characters_of_several_bytes():
+    text = "1 " * 1004 + "日本" + "1 " * 1004 + " end"
+    whole = GUARDS.check_output(text)
+    assert "[WITHHELD_1]" in whole.text
+    joined, _, findings = streamed(text, [2008, 2009, 2010, 3000])
+    assert (joined, findings) == (whole.text, whole.findings)
+
+
 @settings(max_examples=200, deadline=None)
 @given(text=texts)
 def test_findings_account_for_every_character(text):
