@@ -42,6 +42,7 @@ from hivemind.providers import Calls, LocalModel, choose, connect, local_install
 from hivemind.schedules import tool as create_schedule
 from hivemind.schedules.ticker import Ticker
 from hivemind.schedules.ticking import sweep
+from hivemind.serverid import server_id
 from hivemind.settings import Settings
 from hivemind.settings_load import Loaded, load
 from hivemind.targets import Targets
@@ -210,6 +211,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         profiles = Profiles(database)
         system = ActorSystem(policies=policies)
         toolbox = await _tools(settings, stack, children, system, database, profiles, guards)
+        server = stack.enter_context(server_id(folder))
         resources = Resources(
             database,
             guards,
@@ -221,6 +223,8 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
             switch,
+            server=server,
+            max_attempts=settings.agents.max_attempts,
         )
         await stack.enter_async_context(system)
         limiter = Limiter(settings.limits)
@@ -255,7 +259,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                     (
                         ChildSpec("kill-switch", KillSwitch, (database, switch), policy=WORKER_POLICY),
                         ChildSpec(
-                            "watchdog", Watchdog, (database, health, settings.watchdog), policy=WORKER_POLICY
+                            "watchdog", Watchdog, (resources, health, settings.watchdog), policy=WORKER_POLICY
                         ),
                         ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),

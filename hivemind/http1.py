@@ -1,14 +1,15 @@
-"""One HTTP/1.1 connection as a client: h11 keeps the protocol, trio moves the bytes.
+"""One HTTP/1.1 connection as a client: llhttp (in httptools) reads the protocol, trio moves the bytes.
 
 Which connection a call gets and how many there may be is `outbound`; when to give up is the caller's cancel
 scope. Closing never waits, so that what ends a call needs no shield.
 """
 
+import select
 from collections.abc import Sequence
 from contextlib import suppress
 
-import h11
 import trio
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from hivemind.errors import Unreachable
 
@@ -28,112 +29,170 @@ class Connection:
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._socket = (stream.transport_stream if isinstance(stream, trio.SSLStream) else stream).socket
-        self._protocol = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._sent = True
-        self._ended = True
-        self._nonsense = ""
+        self._read_whole = False
+        self._answer = _Answer()
         self._idle_since = trio.current_time()
+        self._told = select.poll()
+        self._told.register(self._socket, select.POLLIN)
 
     async def ask(self, method: bytes, path: bytes, headers: Headers, body: bytes) -> "Reply":
         """Send a request in one piece and wait for the head of its reply."""
-        self._ended = False
-        request = self._encode(method, path, headers, body)
+        answer, self._read_whole = _Answer(), False
+        self._answer = answer
+        request = _encode(method, path, headers, body)
         try:
             await self._stream.send_all(request)
         except trio.BrokenResourceError:
             # A server may refuse a request before it has read it whole: its answer says more than the error.
             self._sent = False
-        while not isinstance(event := await self._event(), h11.Response):
-            if not isinstance(event, h11.InformationalResponse):
-                raise Unreachable("the server closed the connection without an answer")
-        return Reply(event, self)
+        while not answer.begun:
+            if answer.nonsense:
+                raise Unreachable(answer.nonsense)
+            await self._receive()
+        return Reply(answer, self)
 
     async def read(self) -> bytes:
         """What has come of the body, waiting when nothing has; empty at its end."""
-        pieces: list[bytes] = []
-        while not self._ended:
-            try:
-                event = self._protocol.next_event()
-            except h11.RemoteProtocolError as error:
-                self._nonsense = self._nonsense or str(error)
-                if pieces:
-                    # What came before the nonsense counts; h11 refuses again at the next read.
-                    break
-                raise Unreachable(self._nonsense) from error
-            if isinstance(event, h11.Data):
-                pieces.append(event.data)
-            elif event is not h11.NEED_DATA:
-                self._ended = True
-            elif pieces:
-                break
-            else:
-                await self._receive()
-        return b"".join(pieces)
+        answer = self._answer
+        while not answer.pieces and not answer.ended:
+            if answer.nonsense:
+                raise Unreachable(answer.nonsense)
+            await self._receive()
+        self._read_whole = answer.ended
+        pieces, answer.pieces = answer.pieces, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def drain(self) -> None:
         """Read on to the end if that comes soon, so that the connection can be used again."""
-        if not self._ended:
+        if not self._read_whole:
             with trio.move_on_after(_DRAIN_SECONDS), suppress(Unreachable):
-                while not self._ended:
-                    await self.read()
+                while await self.read():
+                    pass
 
     def settle(self) -> bool:
-        """After a call: whether another one may follow."""
-        protocol = self._protocol
-        # What came behind the body would be taken for the next answer, or was the connection's end.
-        if not self._sent or protocol.trailing_data != (b"", False):
+        """After a call: whether another one may follow.
+
+        An answer that was not read to its end tells nothing of the server's wish to go on.
+        """
+        if not (self._sent and self._read_whole and self._answer.keeps_alive):
             return False
-        if protocol.our_state is not h11.DONE or protocol.their_state is not h11.DONE:
-            return False
-        protocol.start_next_cycle()
         self._idle_since = trio.current_time()
         return True
 
     def is_stale(self, keepalive_seconds: float) -> bool:
         """Whether it was idle too long or the server ended it: nothing else makes an idle socket readable."""
-        return trio.current_time() - self._idle_since > keepalive_seconds or self._socket.is_readable()
+        return trio.current_time() - self._idle_since > keepalive_seconds or bool(self._told.poll(0))
 
     def close(self) -> None:
         """Close the socket, now."""
         self._socket.close()
-
-    def _encode(self, method: bytes, path: bytes, headers: Headers, body: bytes) -> bytes:
-        send = self._protocol.send
-        try:
-            head = send(h11.Request(method=method, target=path, headers=list(headers)))
-            return b"".join(
-                part or b"" for part in (head, send(h11.Data(data=body)), send(h11.EndOfMessage()))
-            )
-        except h11.LocalProtocolError:
-            # Without its words and its cause: h11 quotes the header, and that may be the key.
-            raise Unreachable("a header of the request cannot be sent") from None
-
-    async def _event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        try:
-            while (event := self._protocol.next_event()) is h11.NEED_DATA:
-                await self._receive()
-        except h11.RemoteProtocolError as error:
-            raise Unreachable(str(error)) from error
-        return event
 
     async def _receive(self) -> None:
         try:
             data = await self._stream.receive_some(_READ_BYTES)
         except trio.BrokenResourceError as error:
             raise Unreachable(words(error)) from error
-        if not data and self._protocol.their_state is h11.SEND_RESPONSE:
-            raise Unreachable("the server closed the connection without an answer")
-        self._protocol.receive_data(bytes(data))
+        self._answer.feed(data)
+
+
+class _Answer:
+    """What a server says to one request, as far as it has come.
+
+    `begun`: status and headers are whole; `ended`: so is the body. After `nonsense` nothing more is read.
+    """
+
+    __slots__ = (
+        "_head_bytes",
+        "_parser",
+        "begun",
+        "ended",
+        "headers",
+        "keeps_alive",
+        "nonsense",
+        "pieces",
+        "status",
+    )
+
+    def __init__(self) -> None:
+        self._parser = HttpResponseParser(self)
+        self._head_bytes = 0
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        self.begun = self.ended = self.keeps_alive = False
+        self.nonsense = ""
+
+    def feed(self, data: bytes | bytearray) -> None:
+        """Take what has arrived; nothing is the end of the connection."""
+        if not data:
+            self._cut()
+            return
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            self.nonsense = self.nonsense or "the server switches to another protocol unasked"
+        except HttpParserError as error:
+            # Behind the end of the body it only spoils the connection.
+            self.nonsense, self.keeps_alive = self.nonsense or f"not HTTP/1.1: {error}", False
+        if not self.begun:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES:
+                self.nonsense = "the headers of the answer are too long"
+
+    def _cut(self) -> None:
+        if not self.begun:
+            self.nonsense = "the server closed the connection without an answer"
+        elif self._has_length():
+            self.nonsense = "the server closed the connection before the end of its answer"
+        else:
+            self.ended = True
+
+    def _has_length(self) -> bool:
+        """Whether the end of the body is told by anything but the connection's."""
+        return any(
+            name == b"content-length" or (name == b"transfer-encoding" and value.lower().endswith(b"chunked"))
+            for name, value in self.headers
+        )
+
+    # -- what llhttp calls, in the order of the message; trailers and what follows the end are of no use
+
+    def on_message_begin(self) -> None:
+        if self.ended:  # it would be taken for the next answer
+            self.keeps_alive = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.begun:
+            self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self.ended:
+            return
+        status = self._parser.get_status_code()
+        if status == 101:
+            self.nonsense = "the server switches to another protocol unasked"
+        elif status < 200:
+            self.headers.clear()
+        else:
+            self.status, self.begun = status, True
+
+    def on_body(self, data: bytes) -> None:
+        if not self.ended:
+            self.pieces.append(data)
+
+    def on_message_complete(self) -> None:
+        if self.begun and not self.ended:
+            self.ended, self.keeps_alive = True, self._parser.should_keep_alive()
 
 
 class Reply:
     """A status, headers and a body that arrives; valid inside the block that made it."""
 
-    def __init__(self, head: h11.Response, connection: Connection) -> None:
-        self.status = head.status_code
+    def __init__(self, answer: _Answer, connection: Connection) -> None:
+        self.status = answer.status
         self.read = connection.read
         self.drain = connection.drain
-        self._headers = head.headers
+        self._headers = answer.headers
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -150,6 +209,20 @@ class Reply:
         while len(body) < limit and (chunk := await self.read()):
             body += chunk
         return body[:limit]
+
+
+def _encode(method: bytes, path: bytes, headers: Headers, body: bytes) -> bytes:
+    """Raise `Unreachable` where a line would not end at its end."""
+    parts = [method, b" ", path, b" HTTP/1.1\r\n"]
+    for name, value in headers:
+        parts += (name, b": ", value, b"\r\n")
+    parts.append(b"\r\n")
+    head = b"".join(parts)
+    lines = len(headers) + 2
+    if head.count(b"\r") != lines or head.count(b"\n") != lines or b"\0" in head:
+        # Without the words: they may be the key.
+        raise Unreachable("a header of the request cannot be sent")
+    return head + body
 
 
 def words(error: BaseException) -> str:

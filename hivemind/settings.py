@@ -81,6 +81,9 @@ class LlmSettings(Section):
     )
     api_key: SecretStr | None = Field(None, description="the provider's key")
     model: str | None = Field(None, description="model id; default per provider")
+    recording: Path | None = Field(
+        None, description="a file of answers that the provider scripted plays; unset: it says that it is one"
+    )
     timeout_seconds: Positive = Field(60, description="time for one provider call")
     pace_ms: int = Field(400, ge=0, description="smallest gap between two calls to a remote provider")
     max_retries: int = Field(3, ge=0, description="tries after the first, before the first token only")
@@ -135,6 +138,17 @@ class BudgetSettings(Section):
     prices: dict[str, tuple[int, int]] = Field(
         {},
         description="micro-dollars per million (input, output) tokens by model; [0, 0] declares it free",
+    )
+
+
+class AgentSettings(Section):
+    """How agents work."""
+
+    max_attempts: int = Field(
+        3,
+        gt=0,
+        description="how often a turn may be cut off in one place, by a crash of its agent or of the server, "
+        "before it ends as failed",
     )
 
 
@@ -265,6 +279,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
+    agents: AgentSettings = AgentSettings()
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
     plane: PlaneSettings = PlaneSettings()

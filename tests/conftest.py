@@ -73,17 +73,27 @@ def postgres():
     shutil.rmtree(folder)
 
 
-@pytest.fixture
-def database_url(postgres):
-    """Conninfo of a database of the test's own, empty and dropped afterwards."""
+@pytest.fixture(scope="session")
+def fresh_database(postgres):
+    """`with fresh_database() as url`: conninfo of an empty database, dropped afterwards."""
     from psycopg.conninfo import make_conninfo
-
-    name = f"test_{os.getpid()}_{next(_numbers)}"
 
     async def run(sql):
         async with Database(postgres, size=1) as database:
             await database.execute(sql)
 
-    trio.run(run, f"create database {name} template template0 strategy file_copy")
-    yield make_conninfo(postgres, dbname=name)
-    trio.run(run, f"drop database {name} with (force)")
+    @contextlib.contextmanager
+    def fresh():
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        trio.run(run, f"create database {name} template template0 strategy file_copy")
+        yield make_conninfo(postgres, dbname=name)
+        trio.run(run, f"drop database {name} with (force)")
+
+    return fresh
+
+
+@pytest.fixture
+def database_url(fresh_database):
+    """Conninfo of a database of the test's own, empty and dropped afterwards."""
+    with fresh_database() as url:
+        yield url

@@ -28,6 +28,7 @@ from hivemind.agents.events import (
 from hivemind.agents.gate import summary
 from hivemind.agents.given import WITHHELD
 from hivemind.agents.journal import TurnState
+from hivemind.agents.profile import Profile
 from hivemind.agents.recording import Frame, digest
 from hivemind.agents.steps import Effect, Step
 from hivemind.agents.switch import Setting, Stage
@@ -57,39 +58,49 @@ _CALLS_AT_ONCE = 8
 _PARAGRAPH = "\n\n"
 
 
-async def answer(resources: Resources, turn: Turn, events: EventLog) -> None:
+def time(profile: Profile) -> trio.CancelScope:
+    """The scope of a turn of this profile: over when its time is."""
+    return trio.CancelScope(relative_deadline=profile.bounds.max_turn_seconds)
+
+
+async def answer(resources: Resources, turn: Turn, events: EventLog, scope: trio.CancelScope) -> None:
     """Work the turn off into the events until it has ended, and commit it, or until it has to wait.
 
     It waits for a person, or because its agent halts. A provider that fails, or a cap that no longer covers
     it, ends the turn as failed; what was streamed is paid. A bound that is reached ends it with
-    what there is, and says so. Switched off, it ends at once.
+    what there is, and says so. Switched off, it ends at once. Whoever cancels `scope` (see `time`) ends it
+    himself.
     """
     if not events.events:
         _tell_so_far(turn, events)
     await _keep_frame(resources, turn)
     error: HivemindError | None = None
+    switch, in_hand = resources.switch, resources.in_hand
+    switch.enter(scope)
+    in_hand[turn.id] = turn.epoch
     try:
-        with (
-            resources.switch.turn() as switch,
-            trio.move_on_after(turn.profile.bounds.max_turn_seconds) as time,
-        ):
+        with scope:
             if turn.taken_up and not turn.steps:
                 await _hold(resources, turn)
             if await _waits(resources, turn, events):
                 return
-        if switch.cancelled_caught:
-            await end(resources, turn, events, "interrupted", resources.switch.refusal())
-            return
-        if time.cancelled_caught:
-            turn.incomplete = "seconds"
-        if turn.incomplete is not None:
-            _say(turn, events, turn.profile.bounds.told(turn.incomplete))
-        if turn.profile.documents_only:
-            _stand(turn, events)
     except (ProviderError, GuardRefused, BudgetExceeded, Interrupted) as failure:
         error = failure
         # A call that failed before it answered is not billed.
         turn.asked = turn.received_bytes > 0
+    finally:
+        switch.leave(scope)
+        if in_hand.get(turn.id) == turn.epoch:
+            del in_hand[turn.id]
+    if scope.cancelled_caught:
+        if switch.is_all_off:
+            await end(resources, turn, events, "interrupted", switch.refusal())
+            return
+        if trio.current_time() < scope.deadline:
+            return
+        turn.incomplete = "seconds"
+    if error is None:
+        _close(turn, events)
     await end(resources, turn, events, "failed" if error else "answered", error)
 
 
@@ -137,12 +148,23 @@ async def end(
             return isinstance(ended, Reply)
         # Nobody may be told what was not committed.
         error = Interrupted("The conversation is being served elsewhere")
+    else:
+        abandon(resources, turn)
     if error is not None:
         events.append(Failed(error))
     else:
         stop = "length" if turn.incomplete else turn.stop
         events.append(Reply(turn.id, turn.agent_id, reply, turn.total(), turn.incomplete, turn.calls, stop))
     return done
+
+
+def abandon(resources: Resources, turn: Turn) -> None:
+    """Tell the tools whose calls were under way when the turn ended that nobody waits for them any more."""
+    for effect in turn.steps[-1].effects if turn.steps else ():
+        if effect.state == "started":
+            tool = resources.toolbox.find(turn.profile, effect.call.name)
+            if tool is not None and tool.abandon is not None:
+                tool.abandon(effect.id)
 
 
 def _tell_so_far(turn: Turn, events: EventLog) -> None:
@@ -276,6 +298,14 @@ def _say(turn: Turn, events: EventLog, text: str) -> None:
     text = _PARAGRAPH + text if turn.released else text
     turn.released.append(text)
     _tell(turn, events, text)
+
+
+def _close(turn: Turn, events: EventLog) -> None:
+    """What is still to be said or held back when the model has spoken."""
+    if turn.incomplete is not None:
+        _say(turn, events, turn.profile.bounds.told(turn.incomplete))
+    if turn.profile.documents_only:
+        _stand(turn, events)
 
 
 def _stand(turn: Turn, events: EventLog) -> None:

@@ -382,7 +382,7 @@ async def replay(recording: Recording, guards: Guards) -> Replayed:
     )
     events = EventLog(0, turn.id)
     try:
-        await loop.answer(resources, turn, events)
+        await loop.answer(resources, turn, events, loop.time(turn.profile))
     except BaseExceptionGroup as group:
         found = group.subgroup(Unrecorded)
         if found is None:

@@ -4,8 +4,6 @@ Held in memory, so that a gate asks without a round trip. Who reads the row, and
 `hivemind.killswitch`.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Self
@@ -120,15 +118,18 @@ class Switch:
         """What is told to those who wait for a turn that is not to be."""
         return SwitchedOff(f"An operator has switched this off ({setting or self._known})")
 
-    @contextmanager
-    def turn(self) -> Iterator[trio.CancelScope]:
-        """Run a turn inside: the scope is cancelled when everything is switched off."""
-        with trio.CancelScope() as scope:
-            setting = self.setting
-            if setting is not None and setting.stage >= Stage.EVERYTHING:
-                scope.cancel()
-            self._turns.add(scope)
-            try:
-                yield scope
-            finally:
-                self._turns.discard(scope)
+    @property
+    def is_all_off(self) -> bool:
+        """Whether it is known that every turn has to end."""
+        setting = self.setting
+        return setting is not None and setting.stage >= Stage.EVERYTHING
+
+    def enter(self, turn: trio.CancelScope) -> None:
+        """Cancel this scope when everything is switched off, until it leaves."""
+        if self.is_all_off:
+            turn.cancel()
+        self._turns.add(turn)
+
+    def leave(self, turn: trio.CancelScope) -> None:
+        """What is over need not be ended."""
+        self._turns.discard(turn)

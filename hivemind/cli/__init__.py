@@ -1,23 +1,22 @@
 """The command line: `hivemind VERB`. A module per verb, loaded only when its verb is used.
 
-An expected error is told in two lines, what happened and what to do next, and ends with exit code 1 (2 when
-the command or the configuration is wrong). Anything else is a defect and keeps its traceback.
+An expected error is told in two lines, what happened and what to do next, and ends with one of the codes in
+`exits`. Anything else is a defect and keeps its traceback.
 """
 
 import importlib
 import os
 import sys
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any, NamedTuple, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from hivemind import __version__
-from hivemind.errors import ConfigError, HivemindError
-
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
+from hivemind.cli import colours, exits
+from hivemind.errors import HivemindError
 
 
 class Verb(NamedTuple):
@@ -33,10 +32,17 @@ VERBS = {
     "migrate": Verb("hivemind.cli.migrate", "migrate", "Bring the database to this release."),
     "chat": Verb("hivemind.cli.chat", "chat", "Talk to an agent in the terminal."),
     "actors": Verb("hivemind.cli.actors", "actors", "Show the live tree of actors."),
+    "supervision": Verb(
+        "hivemind.cli.supervision", "supervision", "See and change how actors are restarted."
+    ),
+    "health": Verb("hivemind.cli.health", "health", "Ask a running server whether it is well."),
     "budget": Verb("hivemind.cli.budget", "budget", "Show the spending limits and when they run out."),
+    "caps": Verb("hivemind.cli.caps", "caps", "Make and change the spending limits."),
+    "costs": Verb("hivemind.cli.costs", "costs", "Sum up what was spent."),
     "audit": Verb("hivemind.cli.audit", "audit", "Read, verify and export the audit log."),
     "profiles": Verb("hivemind.cli.profiles", "profiles", "Make and edit the personas of agents."),
     "agents": Verb("hivemind.cli.agents", "agents", "See what agents do, talk to them, pause and end them."),
+    "conversations": Verb("hivemind.cli.conversations", "conversations", "Read what was said, and erase it."),
     "approvals": Verb("hivemind.cli.approvals", "approvals", "Answer what agents may not do by themselves."),
     "directives": Verb(
         "hivemind.cli.directives", "directives", "Give agents jobs and see what came of them."
@@ -47,8 +53,11 @@ VERBS = {
     "replay": Verb("hivemind.cli.replay", "replay", "Run a turn again from its recording, or fork it."),
     "config": Verb("hivemind.cli.config", "config", "Show the settings and where they come from."),
     "doctor": Verb("hivemind.cli.doctor", "doctor", "Check this installation and say how to mend it."),
+    "backup": Verb("hivemind.cli.backup", "backup", "Put the database and the keys into a file."),
+    "restore": Verb("hivemind.cli.backup", "restore", "Make an installation from such a file."),
     "kill-switch": Verb("hivemind.cli.killswitch", "kill_switch", "Switch off tools, turns or everything."),
     "guards": Verb("hivemind.cli.guards", "guards", "Run the guards over texts."),
+    "completion": Verb("hivemind.cli.completion", "completion", "Make your shell complete all this."),
 }
 
 
@@ -69,6 +78,22 @@ class Verbs(click.Group):
         command: click.Command = getattr(importlib.import_module(verb.module), verb.name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As any group does, but a verb that is not known is answered with what may have been meant."""
+        if args and self.get_command(ctx, args[0]) is None:
+            near = get_close_matches(args[0], VERBS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else " `hivemind --help` lists them."
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """What a shell may complete, without loading any verb."""
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        verbs = [(name, verb) for name, verb in VERBS.items() if name.startswith(incomplete)]
+        return [CompletionItem(name, help=verb.help) for name, verb in verbs] + options
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without loading them."""
         del ctx
@@ -79,7 +104,10 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hivemind")
 def hivemind() -> None:
-    """A self-hosted, supervised, governed server for LLM agents."""
+    """A self-hosted, supervised, governed server for LLM agents.
+
+    `hivemind VERB --help` shows what a verb does, with an example.
+    """
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -90,22 +118,24 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     try:
-        result: Any = hivemind.main(arguments, prog_name="hivemind", standalone_mode=False)
+        result: Any = hivemind.main(
+            arguments, prog_name="hivemind", standalone_mode=False, color=colours.wanted()
+        )
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return EXIT_INTERRUPTED
+        return exits.INTERRUPTED
     except BrokenPipeError:
         # Whoever read us has gone; nothing may be flushed at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILED
+        return exits.FAILED
     except HivemindError as error:
         return tell([error])
     except BaseExceptionGroup as group:
         errors = list(_leaves(group))
         if all(isinstance(error, KeyboardInterrupt) for error in errors):
-            return EXIT_INTERRUPTED
+            return exits.INTERRUPTED
         expected = [error for error in errors if isinstance(error, HivemindError)]
         if len(expected) < len(errors):
             raise
@@ -115,13 +145,22 @@ def run(arguments: list[str] | None = None) -> int:
 
 def tell(errors: list[HivemindError]) -> int:
     """Say what happened and what to do next, and return the exit code."""
+    colour = colours.wanted()
     for error in errors:
-        click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
-        if error.remedy:
-            click.echo(f" next: {error.remedy}", err=True)
-        elif error.retry_after_seconds is not None:
-            click.echo(f" next: try again in {error.retry_after_seconds:.0f} s", err=True)
-    return EXIT_USAGE if any(isinstance(error, ConfigError) for error in errors) else EXIT_FAILED
+        kind = exits.kind_of(error)
+        code = getattr(error, "answered_code", "") or kind.code
+        mark, dim = click.style("error:", fg="red", bold=True), click.style(f"({code})", dim=True)
+        click.echo(f"{mark} {error.message} {dim}", err=True, color=colour)
+        click.echo(f" next: {_next(error, kind)}", err=True, color=colour)
+    return exits.code_of_all(errors)
+
+
+def _next(error: HivemindError, kind: type[HivemindError]) -> str:
+    if error.remedy:
+        return error.remedy
+    if error.retry_after_seconds is not None:
+        return f"try again in {error.retry_after_seconds:.0f} s"
+    return kind.advice
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -1,6 +1,7 @@
 """`hivemind actors`: the tree of actors as the server tells it, drawn once or live."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -8,14 +9,16 @@ from typing import cast
 
 import click
 import trio
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
 from hivemind import keyfiles
 from hivemind.cli import remote
+from hivemind.cli.examples import example
 from hivemind.cli.operator import Operator
+from hivemind.cli.output import console, say
 from hivemind.errors import NotAuthenticated, Unreachable
 from hivemind.outbound import HttpClient
 from hivemind.settings_load import load
@@ -28,13 +31,31 @@ _STATE_STYLES = {"up": "green", "idle": "green", "failed": "bold red", "killed":
 _OTHER_STATE_STYLE = "yellow"
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "hivemind actors /agents --once",
+        'hivemind actors /workers/watchdog --do restart --reason "looks stuck"',
+    )
+)
 @click.option("--url", help="The server; by default where the settings make it listen.")
 @click.option("--once", is_flag=True, help="Print the tree once and leave.")
+@click.option("--json", "as_json", is_flag=True, help="Print the tree once, for machines.")
 @click.option(
-    "--format", "form", type=click.Choice(["text", "json", "dot"]), default="text", show_default=True
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "dot"]),
+    default="text",
+    show_default=True,
+    help="json: every look is a line.",
 )
-@click.option("--every", "every_seconds", type=click.FloatRange(min=0.1), default=1.0, show_default=True)
+@click.option(
+    "--every",
+    "every_seconds",
+    type=click.FloatRange(min=0.1),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two looks.",
+)
 @click.option(
     "--do",
     "deed",
@@ -46,6 +67,7 @@ _OTHER_STATE_STYLE = "yellow"
 def actors(
     url: str | None,
     once: bool,
+    as_json: bool,
     form: str,
     every_seconds: float,
     deed: str | None,
@@ -64,9 +86,11 @@ def actors(
         if not address:
             raise click.UsageError("--do needs the ADDRESS of an actor")
         told = Operator(base, key).ask("POST", f"{path}/{deed}", {"reason": reason})
-        click.echo(f"{told['address']} is {told['state']}")
+        say(told, f"{told['address']} is {told['state']}", as_json=as_json)
         return
-    once = once or form == "dot" or (form == "text" and not Console().is_terminal)
+    if as_json:
+        form, once = "json", True
+    once = once or form == "dot" or (form == "text" and not sys.stdout.isatty())
     with suppress(KeyboardInterrupt):
         trio.run(_show, Source(base, path, key), None if once else every_seconds, form)
 
@@ -107,9 +131,9 @@ async def _show(source: Source, every_seconds: float | None, form: str) -> None:
         # The first look may fail for good; later ones wait for the server to come back.
         node = await source.look(client)
         if every_seconds is None:
-            Console().print(draw(node))
+            console().print(draw(node))
             return
-        with Live(draw(node), screen=True, auto_refresh=False) as live:
+        with Live(draw(node), console=console(), screen=True, auto_refresh=False) as live:
             while True:
                 await trio.sleep(every_seconds)
                 try:

@@ -6,25 +6,26 @@ from urllib.parse import quote
 
 import click
 
-from hivemind.cli.operator import Document, Operator, first_line, options, safe, show, when
+from hivemind.cli.examples import example
+from hivemind.cli.listing import Listing
+from hivemind.cli.operator import Operator, options
+from hivemind.cli.output import Document, first_line, safe, say, show, when
 
 PATH = "/api/v1/agents"
 _ANSWER_SECONDS = 600.0
+_AN_ID = "01a20fc0-bb55-715d-a5d5-b3f91b1e1392"
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def agents(context: click.Context) -> None:
-    """Agents; without a verb, list them."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_)
+@click.group(cls=Listing)
+def agents() -> None:
+    """See what agents do, talk to them, pause and end them. Without a verb it lists them."""
 
 
-@agents.command("list")
+@agents.command("list", epilog=example("hivemind agents list --state waiting_approval"))
 @click.option("--state", help="Only those in this state, such as running or waiting_approval.")
 @click.option("--profile", help="Only those of this profile.")
 @click.option("--parent", help="Only those that work for this agent.")
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", default=20, show_default=True, help="How many.")
 @options
 def list_(
     url: str | None = None,
@@ -36,9 +37,6 @@ def list_(
 ) -> None:
     """Print the newest."""
     found = Operator.at(url).items(PATH, limit, state=state, profile=profile, parent_id=parent)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
     columns = {
         "id": lambda row: row["id"],
         "profile": lambda row: row["profile"],
@@ -46,27 +44,25 @@ def list_(
         "changed": lambda row: when(row["updated_at"]),
         "note": lambda row: first_line(row["failure"] or row["note"]),
     }
-    show(found, columns, "There are no agents.")
+    show(found, columns, "There are no agents.", as_json=as_json)
 
 
-@agents.command("show")
+@agents.command("show", epilog=example(f"hivemind agents show {_AN_ID} --turns 1"))
 @click.argument("agent_id")
 @click.option("--turns", default=5, show_default=True, help="How many of the newest turns.")
 @options
 def show_(agent_id: str, turns: int, url: str | None, as_json: bool) -> None:
     """Print one with its turns: every step, call of a tool, verdict and cost."""
     found = Operator.at(url).ask("GET", f"{PATH}/{quote(agent_id)}?limit={turns}")
-    if as_json:
-        click.echo(json.dumps(found))
-        return
     agent = found["agent"]
-    click.echo(f"{agent['id']}  {agent['profile']}  {agent['state']}  {_usage(agent['usage'])}")
+    lines = [f"{agent['id']}  {agent['profile']}  {agent['state']}  {_usage(agent['usage'])}"]
     for turn in reversed(found["items"]):
-        _tell_turn(turn)
+        lines += _of_turn(turn)
+    say(found, "\n".join(lines), as_json=as_json)
 
 
-@agents.command()
-@click.option("--profile", default="hello", show_default=True)
+@agents.command(epilog=example('hivemind agents spawn --profile hello --directive "Write a haiku."'))
+@click.option("--profile", default="hello", show_default=True, help="Whose persona it takes.")
 @click.option("--directive", help="What it is to do; without it, it waits for messages.")
 @click.option("--parent", help="The agent that it works for.")
 @click.option("--external", is_flag=True, help="An outside daemon runs it and reports.")
@@ -82,10 +78,11 @@ def spawn(
         body["parent_id"] = parent
     if external:
         body["external"] = True
-    _tell(Operator.at(url).ask("POST", PATH, body), as_json=as_json)
+    made = Operator.at(url).ask("POST", PATH, body)
+    say(made, _line(made), as_json=as_json)
 
 
-@agents.command()
+@agents.command(epilog=example(f'hivemind agents message {_AN_ID} "How far are you?"'))
 @click.argument("agent_id")
 @click.argument("text")
 @options
@@ -93,50 +90,54 @@ def message(agent_id: str, text: str, url: str | None, as_json: bool) -> None:
     """Say something to it and print the answer."""
     path = f"{PATH}/{quote(agent_id)}/messages"
     said = Operator.at(url).ask("POST", path, {"message": text}, timeout_seconds=_ANSWER_SECONDS)
-    click.echo(json.dumps(said) if as_json else safe(said["reply"]))
+    say(said, safe(said["reply"]), as_json=as_json)
 
 
-def _wish(name: str, told: str) -> Callable[..., None]:
-    @agents.command(name, help=told)
+def _wish(name: str, told: str, reason_for: str) -> Callable[..., None]:
+    shown = example(f'hivemind agents {name} {_AN_ID} --reason "{reason_for}"')
+
+    @agents.command(name, help=told, epilog=shown)
     @click.argument("agent_id")
     @click.option("--reason", help="Why; it goes into the audit log.")
     @options
     def carry_out(agent_id: str, reason: str | None, url: str | None, as_json: bool) -> None:
         body = {"reason": reason} if reason else {}
-        _tell(Operator.at(url).ask("POST", f"{PATH}/{quote(agent_id)}/{name}", body), as_json=as_json)
+        done = Operator.at(url).ask("POST", f"{PATH}/{quote(agent_id)}/{name}", body)
+        say(done, _line(done), as_json=as_json)
 
     return carry_out
 
 
-interrupt = _wish("interrupt", "End the turn that runs.")
-pause = _wish("pause", "Let it begin nothing more until it is resumed.")
-resume = _wish("resume", "Let it go on.")
-stop = _wish("stop", "Let it finish its step and end.")
-kill = _wish("kill", "End it now, with all agents below it.")
+interrupt = _wish("interrupt", "End the turn that runs.", "answers the wrong question")
+pause = _wish("pause", "Let it begin nothing more until it is resumed.", "until the prices are known")
+resume = _wish("resume", "Let it go on.", "the prices are known")
+stop = _wish("stop", "Let it finish its step and end.", "no longer needed")
+kill = _wish("kill", "End it now, with all agents below it.", "runs wild")
 
 
-def _tell(answer: Document, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(answer))
-    else:
-        click.echo(f"{answer['agent']['id']}  {answer['agent']['state']}")
+def _line(answer: Document) -> str:
+    return f"{answer['agent']['id']}  {answer['agent']['state']}"
 
 
-def _tell_turn(turn: Document) -> None:
-    click.echo(f"\n{when(turn['admitted_at'])}  {turn['state']}  {turn['model']}  {_usage(turn['usage'])}")
-    click.echo(f"  > {first_line(turn['message'])}")
+def _of_turn(turn: Document) -> list[str]:
+    lines = [
+        f"\n{when(turn['admitted_at'])}  {turn['state']}  {turn['model']}  {_usage(turn['usage'])}"
+        + (f"  attempts {turn['attempts']}" if turn["attempts"] > 1 else ""),
+        f"  > {first_line(turn['message'])}",
+    ]
     for step in turn["steps"]:
-        click.echo(f"  {step['step']}. {first_line(step['text'])}  {_usage(step['usage'])}")
+        lines.append(f"  {step['step']}. {first_line(step['text'])}  {_usage(step['usage'])}")
         for call in step["calls"]:
             arguments = safe(json.dumps(call["arguments"]))
-            click.echo(f"     {call['tool']}({arguments})  {call['state']}: {first_line(call['outcome'])}")
+            lines.append(f"     {call['tool']}({arguments})  {call['state']}: {first_line(call['outcome'])}")
             for asked in call["approvals"]:
                 by = f" by {asked['answered_by']}" if asked["answered_by"] else ""
-                click.echo(f"       {asked['kind']}: {asked['state']}{by}")
+                lines.append(f"       {asked['kind']}: {asked['state']}{by}")
     if turn["reply"]:
-        click.echo(f"  < {first_line(turn['reply'])}")
+        lines.append(f"  < {first_line(turn['reply'])}")
     if turn["error"]:
-        click.echo(f"  {turn['error']['code']}: {first_line(turn['error']['message'])}")
+        lines.append(f"  {turn['error']['code']}: {first_line(turn['error']['message'])}")
+    return lines
 
 
 def _usage(usage: Document | None) -> str:

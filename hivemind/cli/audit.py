@@ -4,25 +4,27 @@ Reads a running server, or the database itself; a file that was exported before 
 """
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
-from typing import Literal, TextIO, cast
+from typing import Literal, TextIO
 from urllib.parse import urlencode
 from uuid import UUID
 
 import click
 import trio
-from rich.console import Console
-from rich.table import Table
 
 from hivemind import keyfiles
 from hivemind.audit import HEADS_FILE, Action, Filter, HeadKey, lines, record
 from hivemind.audit.chain import Report, Verifier
 from hivemind.audit.signature import Head
-from hivemind.cli import remote, stored
-from hivemind.cli.operator import first_line
-from hivemind.errors import ConfigError
+from hivemind.cli import exits, remote, stored
+from hivemind.cli.conversations import told_of
+from hivemind.cli.examples import example
+from hivemind.cli.operator import Operator, options
+from hivemind.cli.output import Document, first_line, say, show
+from hivemind.errors import ConfigError, Unreachable
 from hivemind.outbound import HttpClient, Target
 from hivemind.settings import Settings
 from hivemind.settings_load import load
@@ -42,7 +44,6 @@ FILTERS = (
     "text",
 )
 _SHOWN_PROBLEMS = 20
-_PIPE_WIDTH = 400
 
 
 def _filtered(command: click.decorators.FC) -> click.decorators.FC:
@@ -53,35 +54,29 @@ def _filtered(command: click.decorators.FC) -> click.decorators.FC:
 
 @click.group()
 def audit() -> None:
-    """The audit log: what was done, by whom, and whether the log is whole."""
+    """Read, verify and export the audit log: what was done, by whom, and whether the log is whole."""
 
 
-@audit.command("list")
+@audit.command("list", epilog=example("hivemind audit list --action 'chat:*' --verdict refused"))
 @_filtered
-@click.option("--limit", default=50, show_default=True)
+@click.option("--limit", default=50, show_default=True, help="How many.")
 @click.option("--cursor", help="Go on after this page.")
 @click.option("--json", "as_json", is_flag=True, help="The page as the server sends it.")
 def list_(url: str | None, limit: int, cursor: str | None, as_json: bool, **filters: str | None) -> None:
     """Print the newest rows."""
-    query = {"limit": str(limit), "cursor": cursor, **filters}
-    page = trio.run(_get, url, _path(PATH, query))
+    page = Operator.at(url).ask("GET", _path(PATH, {"limit": str(limit), "cursor": cursor, **filters}))
     if as_json:
         click.echo(json.dumps(page))
         return
-    table = Table("seq", "at", "action", "profile", "caller", "verdict", "text", box=None)
-    for item in cast("list[Mapping[str, object]]", page["items"]):
-        table.add_row(
-            *(_cell(item, name) for name in ("seq", "at", "action", "profile", "caller")),
-            _verdict(item),
-            _cell(item, "text"),
-        )
-    # Into a pipe, nothing is cut to the width of a terminal that is not there.
-    Console(width=None if Console().is_terminal else _PIPE_WIDTH, markup=False, emoji=False).print(table)
+    names = ("seq", "at", "action", "profile", "caller")
+    columns: dict[str, Callable[[Document], object]] = {name: partial(_cell, name) for name in names}
+    columns |= {"verdict": _verdict, "text": partial(_cell, "text")}
+    show(page["items"], columns, "There is no such row.")
     if page.get("next_cursor"):
         click.echo(f"more: --cursor {page['next_cursor']}", err=True)
 
 
-@audit.command()
+@audit.command(epilog=example("hivemind audit export -o audit.jsonl"))
 @_filtered
 @click.option("--output", "-o", type=click.File("w", encoding="utf-8"), default="-", help="Where to.")
 def export(url: str | None, output: TextIO, **filters: str | None) -> None:
@@ -89,7 +84,7 @@ def export(url: str | None, output: TextIO, **filters: str | None) -> None:
     trio.run(_export, url, _path(PATH, filters), output)
 
 
-@audit.command()
+@audit.command(epilog=example("hivemind audit verify audit.jsonl"))
 @click.argument("file", required=False, type=click.File("r", encoding="utf-8"))
 @click.option("--url", help="The server; by default where the settings make it listen.")
 @click.option("--database", "direct", is_flag=True, help="Read the database itself: no server is needed.")
@@ -97,7 +92,7 @@ def export(url: str | None, output: TextIO, **filters: str | None) -> None:
     "--public-key", "public_keys", multiple=True, help="In hex; by default those of this installation."
 )
 @click.option("--heads", type=click.Path(path_type=Path), help="Signed heads kept outside of the database.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
 def verify(
     file: TextIO | None,
     url: str | None,
@@ -127,29 +122,26 @@ def verify(
             trio.run(_feed, url, verifier)
         heads = heads or settings.data.folder / HEADS_FILE
     report = verifier.finish(anchors=_anchors(heads))
-    click.echo(json.dumps(_told(report)) if as_json else _say(report))
-    return 1 if report.problems else 0
+    say(_as_dict(report), _told(report), as_json=as_json)
+    return exits.FAILED if report.problems else exits.OK
 
 
-@audit.command()
+@audit.command(epilog=example("hivemind audit erase 01a20fc0-bb55-715d-a5d5-b3f91b1e1392 --yes"))
 @click.argument("conversation_id", type=click.UUID)
-@click.option("--url", help="The server; by default where the settings make it listen.")
-@click.option("--json", "as_json", is_flag=True)
+@options
 @click.confirmation_option(prompt="What was said in it cannot be brought back. Erase it?")
 def erase(conversation_id: UUID, url: str | None, as_json: bool) -> None:
     """Remove what was said in a conversation; its costs and the chain stay."""
-    done = trio.run(_get, url, f"/api/v1/conversations/{conversation_id}", b"DELETE")
-    text = f"erased {done['messages']} messages and the text of {done['entries']} audit rows"
-    click.echo(json.dumps(done) if as_json else text)
+    told_of(Operator.at(url).ask("DELETE", f"/api/v1/conversations/{conversation_id}"), as_json=as_json)
 
 
-@audit.command("public-key")
+@audit.command("public-key", epilog=example("hivemind audit public-key"))
 def public_key() -> None:
     """Print the key that verifies this installation's signatures."""
     click.echo(HeadKey(keyfiles.read_audit_key(load().settings.data.secrets_folder)).public.hex())
 
 
-@audit.command("rotate-key")
+@audit.command("rotate-key", epilog=example("hivemind audit rotate-key caller"))
 @click.argument("key", type=click.Choice(["caller", "signing"]), default="caller")
 def rotate_key(key: Literal["caller", "signing"]) -> None:
     r"""Make a new key, which counts from the next start of the server.
@@ -182,32 +174,23 @@ def _path(path: str, query: Mapping[str, str | None]) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
-async def _get(url: str | None, path: str, method: bytes = b"GET") -> Mapping[str, object]:
-    body = b"".join([chunk async for chunk in _read(url, path, b"application/json", method)])
-    return remote.parse(body, url or "the server")
-
-
-async def _read(
-    url: str | None, path: str, accept: bytes, method: bytes = b"GET"
-) -> AsyncGenerator[bytes, None]:
-    settings = load().settings
-    base = remote.base_url(settings.server, url)
-    key = keyfiles.read_admin_api_key(settings.data.secrets_folder)
-    headers = [(b"Accept", accept), (b"X-API-Key", key.encode())]
+async def _read(url: str | None, path: str) -> AsyncGenerator[bytes, None]:
+    operator = Operator.at(url)
+    headers = [(b"Accept", b"application/x-ndjson"), (b"X-API-Key", operator.api_key.encode())]
     async with (
         HttpClient(max_connections=1) as client,
-        client.call(Target.parse(base + path), headers, None, method=method) as reply,
+        client.call(Target.parse(operator.base + path), headers, None, method=b"GET") as reply,
     ):
         if reply.status != 200:
-            document = remote.parse(await reply.start(1_000_000), base)
-            raise remote.error_of(document) or ConfigError(f"{base} answered with status {reply.status}")
+            document = remote.parse(await reply.start(1_000_000), operator.base)
+            raise remote.error_of(document) or Unreachable(f"{operator.base} answered with {reply.status}")
         while chunk := await reply.read():
             yield chunk
 
 
 async def _lines(url: str | None, path: str) -> AsyncGenerator[str, None]:
     rest = b""
-    async with aclosing(_read(url, path, b"application/x-ndjson")) as chunks:
+    async with aclosing(_read(url, path)) as chunks:
         async for chunk in chunks:
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:
@@ -251,7 +234,7 @@ def _anchors(path: Path | None) -> list[Head]:
     return [Head(**json.loads(line)) for line in path.read_text("ascii").splitlines()]
 
 
-def _told(report: Report) -> dict[str, object]:
+def _as_dict(report: Report) -> dict[str, object]:
     problems = [{"seq": problem.seq, "what": problem.what} for problem in report.problems]
     return {
         "whole": not problems,
@@ -265,7 +248,7 @@ def _told(report: Report) -> dict[str, object]:
     }
 
 
-def _say(report: Report) -> str:
+def _told(report: Report) -> str:
     said = []
     for problem in report.problems[:_SHOWN_PROBLEMS]:
         where = "the log" if problem.seq is None else f"row {problem.seq}"
@@ -284,12 +267,12 @@ def _say(report: Report) -> str:
     return "\n".join(said)
 
 
-def _cell(item: Mapping[str, object], name: str) -> str:
+def _cell(name: str, item: Document) -> str:
     value = item.get(name)
     return "" if value is None else first_line(str(value), 80)
 
 
-def _verdict(item: Mapping[str, object]) -> str:
+def _verdict(item: Document) -> str:
     detail = item.get("detail")
     if not isinstance(detail, dict):
         return "erased"

@@ -1,77 +1,35 @@
 """`hivemind budget`: each cap with a bar and the time at which it runs out, and what was spent lately."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import click
-import trio
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hivemind import keyfiles
-from hivemind.cli import remote
-from hivemind.errors import NotAuthenticated
-from hivemind.outbound import HttpClient
-from hivemind.settings_load import load
+from hivemind.cli.examples import example
+from hivemind.cli.operator import Operator, options
+from hivemind.cli.output import Document, console, dollars
 
-Document = Mapping[str, Any]
-
+_ALL = 10_000
 BAR_WIDTH = 24
 _FULL, _HELD, _EMPTY = "█", "▒", "·"
 _STYLES = ((1.0, "bold red"), (0.8, "yellow"), (0.0, "green"))
 
 
-@click.command()
-@click.option("--url", help="The server; by default where the settings make it listen.")
-@click.option("--json", "as_json", is_flag=True, help="Print what the server says, in micro-dollars.")
+@click.command(epilog=example("hivemind budget"))
+@options
 def budget(url: str | None, as_json: bool) -> None:
-    """Show the spending limits: spent, held, limit, and when each runs out."""
-    settings = load().settings
-    key = keyfiles.read_admin_api_key(settings.data.secrets_folder)
-    source = Source(remote.base_url(settings.server, url), key)
-    caps, costs = trio.run(source.read)
+    """Show the spending limits: spent, held, limit, and when each runs out. `caps` changes them."""
+    operator = Operator.at(url)
+    caps = operator.items("/api/v1/caps", _ALL)
+    costs = operator.items("/api/v1/costs", _ALL, group_by="model")
     if as_json:
         click.echo(json.dumps({"caps": caps, "costs": costs}))
     else:
-        Console().print(draw(caps, costs, datetime.now(UTC)))
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The server that is asked, and the key that opens it."""
-
-    base: str
-    api_key: str = field(repr=False)
-
-    async def read(self) -> tuple[list[Document], list[Document]]:
-        """All caps, and what each model cost in the last 30 days."""
-        async with HttpClient(max_connections=1) as client:
-            return await self._all(client, "/api/v1/caps?limit=500"), await self._all(
-                client, "/api/v1/costs?group_by=model&limit=500"
-            )
-
-    async def _all(self, client: HttpClient, path: str) -> list[Document]:
-        items: list[Document] = []
-        more = ""
-        while True:
-            status, document = await remote.get(client, self.base, path + more, api_key=self.api_key)
-            error = remote.error_of(document)
-            if error is not None and status in (401, 403):
-                raise NotAuthenticated(
-                    f"{self.base} does not accept the admin key found here",
-                    remedy="run this in the server's working directory, or set HIVEMIND_DATA_SECRETS_FOLDER",
-                )
-            if error is not None:
-                raise error
-            page: Any = document
-            items += page["items"]
-            if page["next_cursor"] is None:
-                return items
-            more = f"&cursor={page['next_cursor']}"
+        console().print(draw(caps, costs, datetime.now(UTC)))
 
 
 def draw(caps: Sequence[Document], costs: Sequence[Document], now: datetime) -> RenderableType:
@@ -147,13 +105,6 @@ def forecast(cap: Document, now: datetime) -> Text:
 
 def _when(moment: datetime, now: datetime) -> str:
     return moment.strftime("%H:%M UTC" if moment.date() == now.date() else "%d %b %H:%M UTC")
-
-
-def dollars(micros: int) -> str:
-    """Money as people write it; amounts below a cent keep what they have."""
-    if micros and abs(micros) < 10_000:
-        return f"${micros / 1_000_000:.6f}".rstrip("0")
-    return f"${micros / 1_000_000:,.2f}"
 
 
 def _cells(amount: int, limit: int) -> int:

@@ -23,7 +23,9 @@ from trio_websocket import (
     wrap_client_stream,
 )
 
-from hivemind.cli import EXIT_FAILED, EXIT_INTERRUPTED, remote, tell
+from hivemind.cli import exits, remote, tell
+from hivemind.cli.examples import example
+from hivemind.cli.output import safe
 from hivemind.errors import HivemindError, RemoteError, Unreachable
 from hivemind.settings_load import load
 
@@ -76,6 +78,7 @@ class Answer:
     shown: str = ""
     error: HivemindError | None = None
     done: bool = False
+    reply: Frame | None = None
 
     def opening(self) -> dict[str, object]:
         """The frame to send on a new connection: the message, or a resume once the turn is known.
@@ -115,6 +118,7 @@ class Answer:
                 self.shown = ""
             case "reply":
                 self.conversation.keep(frame)
+                self.reply = {name: value for name, value in frame.items() if name != "type"}
                 self._finish(str(frame.get("reply", "")))
             case "error":
                 self.fail(remote.error_of(frame) or RemoteError(answered_code=""))
@@ -141,16 +145,21 @@ class Answer:
         self.done = True
 
 
-@click.command()
+@click.command(epilog=example("hivemind chat hello", 'hivemind chat hello -m "Who are you?" --json'))
 @click.argument("slug", default="hello")
 @click.option("--url", help="The server; by default where the settings make it listen.")
 @click.option("--message", "-m", help="Say one thing, print the answer and leave.")
-def chat(slug: str, url: str | None, message: str | None) -> int:
+@click.option(
+    "--json", "as_json", is_flag=True, help="With --message: print the reply as the server sends it."
+)
+def chat(slug: str, url: str | None, message: str | None, as_json: bool) -> int:
     """Talk to the agent with this SLUG. Ctrl-C interrupts an answer; at the prompt, or twice, it leaves."""
     base = remote.base_url(load().settings.server, url)
     conversation = Conversation()
     if message is not None:
-        return _one_shot(base, slug, message, conversation)
+        return _one_shot(base, slug, message, conversation, as_json=as_json)
+    if as_json:
+        raise click.UsageError("--json belongs to --message")
     if sys.stdin.isatty():
         # Gives the prompt line editing and history; not every Python is built with it.
         with suppress(ImportError):
@@ -162,24 +171,23 @@ def chat(slug: str, url: str | None, message: str | None) -> int:
         answer = Answer(text, conversation, _write)
         if trio.run(hear, base, slug, answer):
             click.echo()
-            return EXIT_INTERRUPTED
+            return exits.INTERRUPTED
         click.echo()
         if answer.error is not None:
             tell([answer.error])
     return 0
 
 
-def _one_shot(base: str, slug: str, message: str, conversation: Conversation) -> int:
-    answer = Answer(message, conversation, _write)
+def _one_shot(base: str, slug: str, message: str, conversation: Conversation, *, as_json: bool) -> int:
+    answer = Answer(message, conversation, (lambda _: None) if as_json else _write)
     left = trio.run(hear, base, slug, answer)
-    if answer.shown:
+    if as_json and answer.reply is not None:
+        click.echo(json.dumps(answer.reply))
+    elif answer.shown and not as_json:
         click.echo()
     if left:
-        return EXIT_INTERRUPTED
-    if answer.error is not None:
-        tell([answer.error])
-        return EXIT_FAILED
-    return 0
+        return exits.INTERRUPTED
+    return exits.OK if answer.error is None else tell([answer.error])
 
 
 def _prompt() -> str | None:
@@ -193,8 +201,7 @@ def _prompt() -> str | None:
 
 def _write(text: str) -> None:
     # A model's text must not move the cursor or recolour the terminal.
-    safe = "".join(c for c in text if c.isprintable() or c in "\n\t")
-    click.echo(safe, nl=False)
+    click.echo(safe(text), nl=False)
 
 
 async def hear(base: str, slug: str, answer: Answer) -> bool:

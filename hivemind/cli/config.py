@@ -7,6 +7,7 @@ import click
 from pydantic import SecretStr
 from pydantic_core import to_jsonable_python
 
+from hivemind.cli.examples import example
 from hivemind.settings import Settings
 from hivemind.settings_load import CONFIG_NAME, CONFIG_VARIABLE, Leaf, Loaded, leaves, load
 
@@ -26,7 +27,7 @@ def config() -> None:
     """Show the settings and where they come from."""
 
 
-@config.command()
+@config.command(epilog=example("hivemind config explain --changed"))
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 @click.option("--changed", is_flag=True, help="Only what is not at its default.")
 def explain(as_json: bool, changed: bool) -> None:
@@ -39,10 +40,15 @@ def explain(as_json: bool, changed: bool) -> None:
         click.echo(explained_text(loaded, shown) or "everything is at its default")
 
 
-@config.command()
-def reference() -> None:
-    """Print docs/reference/settings.md (`make docs` writes it)."""
-    click.echo(reference_page(), nl=False)
+@config.command(epilog=example("hivemind config reference settings"))
+@click.argument("page", type=click.Choice(["settings", "errors", "cli"]), default="settings")
+def reference(page: str) -> None:
+    """Print a page of docs/reference (`make docs` writes them)."""
+    # Here, because it loads every verb.
+    from hivemind.cli.reference import cli_page, errors_page  # noqa: PLC0415
+
+    made = {"settings": reference_page, "errors": errors_page, "cli": cli_page}[page]()
+    click.echo(made, nl=False)
 
 
 def explained_json(loaded: Loaded, shown: list[Leaf]) -> str:

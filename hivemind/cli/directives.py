@@ -1,36 +1,35 @@
 """`hivemind directives`: jobs given without a person waiting, and what came of them."""
 
-import json
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import click
 
-from hivemind.cli.operator import Document, Operator, first_line, options, safe, show, when
+from hivemind.cli import exits, values
+from hivemind.cli.examples import example
+from hivemind.cli.listing import Listing
+from hivemind.cli.operator import Operator, options
+from hivemind.cli.output import Document, first_line, safe, say, show, when
 
 PATH = "/api/v1/directives"
 _ENDED = ("done", "failed", "cancelled")
 _LOOK_SECONDS = 0.5
+_AN_ID = "01a2100f-39cd-7e9b-b6bb-1d2c33d4f8a1"
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def directives(context: click.Context) -> None:
-    """Jobs for agents; without a verb, list them."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_)
+@click.group(cls=Listing)
+def directives() -> None:
+    """Give agents jobs and see what came of them. Without a verb it lists them."""
 
 
-@directives.command("list")
+@directives.command("list", epilog=example("hivemind directives list --state failed"))
 @click.option("--state", help="Only those: queued, running, done, failed or cancelled.")
-@click.option("--limit", default=20, show_default=True)
+@click.option("--limit", default=20, show_default=True, help="How many.")
 @options
-def list_(url: str | None = None, as_json: bool = False, state: str | None = None, limit: int = 20) -> None:
+def list_(url: str | None, as_json: bool, state: str | None = None, limit: int = 20) -> None:
     """Print the newest."""
     found = Operator.at(url).items(PATH, limit, state=state)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
     columns = {
         "id": lambda row: row["id"],
         "state": lambda row: row["state"],
@@ -39,10 +38,10 @@ def list_(url: str | None = None, as_json: bool = False, state: str | None = Non
         "text": lambda row: first_line(row["text"]),
         "outcome": lambda row: first_line(row["result"] or (row["failure"] or {}).get("code")),
     }
-    show(found, columns, "There are no directives.")
+    show(found, columns, "There are no directives.", as_json=as_json)
 
 
-@directives.command()
+@directives.command(epilog=example('hivemind directives give "Sum up the last week." --wait'))
 @click.argument("text")
 @click.option("--profile", default="hello", show_default=True, help="Who is to do it.")
 @click.option("--not-before", help="A time such as 2026-12-24T18:00:00+01:00.")
@@ -58,7 +57,7 @@ def give(
     url: str | None,
     as_json: bool,
 ) -> int:
-    """Give a job."""
+    """Give a job. With --wait, exit code 1 when it failed."""
     body: dict[str, object] = {"profile": profile, "text": text}
     if not_before is not None:
         body["not_before"] = not_before
@@ -69,33 +68,57 @@ def give(
     while wait and directive["state"] not in _ENDED:
         time.sleep(_LOOK_SECONDS)
         directive = operator.ask("GET", f"{PATH}/{directive['id']}")["directive"]
-    _tell(directive, as_json=as_json)
-    return 1 if directive["state"] == "failed" else 0
+    say(directive, _told(directive), as_json=as_json)
+    return exits.FAILED if directive["state"] == "failed" else exits.OK
 
 
-@directives.command("show")
+@directives.command("show", epilog=example(f"hivemind directives show {_AN_ID}"))
 @click.argument("directive_id")
 @options
 def show_(directive_id: str, url: str | None, as_json: bool) -> None:
     """Print one, with its result."""
-    _tell(Operator.at(url).ask("GET", f"{PATH}/{quote(directive_id)}")["directive"], as_json=as_json)
+    found = Operator.at(url).ask("GET", f"{PATH}/{quote(directive_id)}")["directive"]
+    say(found, _told(found), as_json=as_json)
 
 
-@directives.command()
+@directives.command(
+    epilog=example(f"hivemind directives edit {_AN_ID} --set not_before=2026-12-24T18:00:00+01:00")
+)
+@click.argument("directive_id")
+@values.options
+@options
+def edit(
+    directive_id: str, given: tuple[str, ...], path: Path | None, url: str | None, as_json: bool
+) -> None:
+    """Change one that waits: text, not_before, retry."""
+    changed = Operator.at(url).ask("PATCH", f"{PATH}/{quote(directive_id)}", values.read_some(given, path))[
+        "directive"
+    ]
+    say(changed, _told(changed), as_json=as_json)
+
+
+@directives.command(epilog=example(f"hivemind directives cancel {_AN_ID}"))
 @click.argument("directive_id")
 @options
 def cancel(directive_id: str, url: str | None, as_json: bool) -> None:
     """Cancel one, also while it is carried out."""
     gone = Operator.at(url).ask("POST", f"{PATH}/{quote(directive_id)}/cancel", {})["directive"]
-    _tell(gone, as_json=as_json)
+    say(gone, _told(gone), as_json=as_json)
 
 
-def _tell(directive: Document, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(directive))
-        return
-    click.echo(f"{directive['id']}  {directive['state']}")
+@directives.command(epilog=example(f"hivemind directives delete {_AN_ID}"))
+@click.argument("directive_id")
+@options
+def delete(directive_id: str, url: str | None, as_json: bool) -> None:
+    """Remove one that has ended."""
+    Operator.at(url).ask("DELETE", f"{PATH}/{quote(directive_id)}")
+    say({"deleted": directive_id}, f"Deleted {directive_id}.", as_json=as_json)
+
+
+def _told(directive: Document) -> str:
+    lines = [f"{directive['id']}  {directive['state']}"]
     if directive["result"]:
-        click.echo(safe(directive["result"]))
+        lines.append(safe(directive["result"]))
     if directive["failure"]:
-        click.echo(f"{directive['failure']['code']}: {directive['failure']['message']}")
+        lines.append(f"{directive['failure']['code']}: {safe(directive['failure']['message'])}")
+    return "\n".join(lines)

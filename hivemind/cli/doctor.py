@@ -19,7 +19,8 @@ import click
 import trio
 
 from hivemind import keyfiles
-from hivemind.cli import EXIT_FAILED, remote
+from hivemind.cli import exits, remote
+from hivemind.cli.examples import example
 from hivemind.errors import ConfigError, HivemindError, Unreachable
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database
@@ -55,7 +56,7 @@ class Check:
     remedy: str | None = None
 
 
-@click.command()
+@click.command(epilog=example("hivemind doctor"))
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def doctor(as_json: bool) -> int:
     """Check settings, keys, data, disk, port, database and model. Exit code 1 when something has failed."""
@@ -70,7 +71,7 @@ def doctor(as_json: bool) -> int:
     else:
         for check in checks:
             _print(check)
-    return EXIT_FAILED if any(check.status == "failed" for check in checks) else 0
+    return exits.FAILED if any(check.status == "failed" for check in checks) else 0
 
 
 async def examine(loaded: Loaded) -> list[Check]:

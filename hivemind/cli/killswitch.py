@@ -1,15 +1,15 @@
 """`hivemind kill-switch`: what is switched off, and switching it off and on again, stage by stage."""
 
-import json
-
 import click
 
-from hivemind.cli.operator import Document, Operator, options, safe, when
+from hivemind.cli.examples import example
+from hivemind.cli.operator import Operator, options
+from hivemind.cli.output import Document, safe, say, when
 
 PATH = "/api/v1/kill-switch"
 
 
-@click.command("kill-switch")
+@click.command("kill-switch", epilog=example('hivemind kill-switch 2 --reason "The prices are wrong."'))
 @click.argument("stage", type=click.IntRange(0, 3), required=False)
 @click.option("--reason", help="Why; whoever is refused reads it. Needed with a stage.")
 @options
@@ -28,10 +28,7 @@ def kill_switch(stage: int | None, reason: str | None, url: str | None = None, a
         if not reason:
             raise click.UsageError("say why with --reason")
         document = operator.ask("PUT", PATH, {"stage": stage, "reason": reason})
-    if as_json:
-        click.echo(json.dumps(document["kill_switch"]))
-    else:
-        click.echo(told(document["kill_switch"]))
+    say(document["kill_switch"], told(document["kill_switch"]), as_json=as_json)
 
 
 def told(position: Document) -> str:

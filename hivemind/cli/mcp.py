@@ -13,11 +13,12 @@ from mcp.server import Server
 from mcp.server.stdio import stdio_server
 
 from hivemind.agents.tools.mcp.transport import over_http
+from hivemind.cli.examples import example
 from hivemind.cli.operator import Operator
 from hivemind.outbound import HttpClient
 
 
-@click.command()
+@click.command(epilog=example("hivemind mcp --url http://127.0.0.1:8585"))
 @click.option("--url", help="The server; by default where the settings make it listen.")
 def mcp(url: str | None) -> None:
     """Offer the agents of the running server to an MCP client that starts this command."""

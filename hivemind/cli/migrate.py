@@ -5,13 +5,14 @@ from contextlib import AsyncExitStack
 import click
 import trio
 
+from hivemind.cli.examples import example
 from hivemind.persistence import Database, EmbeddedPostgres
 from hivemind.persistence import migrate as apply
 from hivemind.settings import Settings
 from hivemind.settings_load import load
 
 
-@click.command()
+@click.command(epilog=example("hivemind migrate --through pre"))
 @click.option(
     "--through",
     type=click.Choice(["pre", "post"]),

@@ -1,29 +1,24 @@
 """A running server as its operator asks it: one request with the admin key, and whole lists."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import click
 import trio
-from rich.console import Console
-from rich.table import Table
 
 from hivemind import keyfiles
 from hivemind.cli import remote
+from hivemind.cli.output import Document
 from hivemind.errors import NotAuthenticated, Unreachable
 from hivemind.outbound import HttpClient, Target
 from hivemind.settings_load import load
 
-Document = Mapping[str, Any]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TIMEOUT_SECONDS = 30.0
-# Into a pipe, nothing is cut to the width of a terminal that is not there.
-_PIPE_WIDTH = 400
 _LARGEST_REPLY_BYTES = 64_000_000
 
 
@@ -104,35 +99,6 @@ def options(command: Command) -> Command:
     url = click.option("--url", help="The server; by default where the settings make it listen.")
     decorated: Command = url(as_json(command))
     return decorated
-
-
-def show(rows: Sequence[Document], columns: Mapping[str, Callable[[Document], object]], nothing: str) -> None:
-    """A table, or what to say when there is nothing in it."""
-    if not rows:
-        click.echo(nothing)
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*("" if (value := take(row)) is None else str(value) for take in columns.values()))
-    Console(width=None if Console().is_terminal else _PIPE_WIDTH, markup=False, emoji=False).print(table)
-
-
-def when(text: str | None) -> str:
-    """A moment as people read it, in UTC."""
-    return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M:%S") if text else ""
-
-
-def safe(text: str) -> str:
-    """A text that models or others wrote, without what would command the terminal."""
-    return "".join(c for c in text if c.isprintable() or c in "\n\t")
-
-
-def first_line(text: str | None, width: int = 60) -> str:
-    """The beginning of a text."""
-    line = safe(text or "").strip().partition("\n")[0]
-    return line if len(line) <= width else f"{line[: width - 1]}…"
 
 
 def _fields(document: Document) -> str | None:

@@ -14,11 +14,10 @@ from uuid import UUID
 
 import click
 import trio
-from rich.console import Console
 from rich.table import Table
 
 from hivemind import killswitch
-from hivemind.agents import Profiles, Resources
+from hivemind.agents import Profiles, Resources, keeping
 from hivemind.agents.fork import Forked, fork
 from hivemind.agents.replay import Recording, Replayed, Unrecorded, load
 from hivemind.agents.replay import replay as run_again
@@ -27,7 +26,9 @@ from hivemind.agents.tools import fetch, knowledge, task
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.budgets import Prices
-from hivemind.cli.operator import safe
+from hivemind.cli import exits
+from hivemind.cli.examples import example
+from hivemind.cli.output import console, safe, say
 from hivemind.guards import Guards
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres
@@ -36,12 +37,15 @@ from hivemind.settings import Settings
 from hivemind.settings_load import load as load_settings
 from hivemind.targets import Targets
 
-EXIT_DIFFERS = 1
 _SHOWN_CHARS = 60
-_PIPE_WIDTH = 200
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "hivemind replay 01a20fc0-bb57-74b5-87b0-09fc049d0782",
+        "hivemind replay 01a20fc0-bb57-74b5-87b0-09fc049d0782 --fork 2 --model gpt-4.1-mini",
+    )
+)
 @click.argument("turn_id", type=click.UUID)
 @click.option("--fork", "step", type=click.IntRange(1), help="Go on live from this call to the model.")
 @click.option(
@@ -49,7 +53,7 @@ _PIPE_WIDTH = 200
 )
 @click.option("--model", help="Another model.")
 @click.option("--live-tools", is_flag=True, help="Let the fork make calls of tools; else only recorded ones.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
 def replay(
     turn_id: UUID, step: int | None, prompt: Path | None, model: str | None, live_tools: bool, as_json: bool
 ) -> int:
@@ -65,10 +69,11 @@ def replay(
     try:
         if step is None:
             recording, replayed = trio.run(_replay, settings, turn_id)
-            click.echo(json.dumps(_as_dict(recording, replayed), default=str) if as_json else "", nl=as_json)
-            if not as_json:
+            if as_json:
+                click.echo(json.dumps(_as_dict(recording, replayed), default=str))
+            else:
                 _show(recording, replayed)
-            return 0 if replayed.same else EXIT_DIFFERS
+            return 0 if replayed.same else exits.FAILED
         text = prompt.read_text("utf-8") if prompt else None
         forked = trio.run(_fork, settings, turn_id, step, text, model, live_tools)
     except Unrecorded as unrecorded:
@@ -78,8 +83,8 @@ def replay(
             click.echo(
                 f"{click.style('not recorded:', fg='red', bold=True)} {safe(str(unrecorded))}", err=True
             )
-        return EXIT_DIFFERS
-    click.echo(json.dumps(_fork_as_dict(forked), default=str) if as_json else _say(forked))
+        return exits.FAILED
+    say(_fork_as_dict(forked), _told(forked), as_json=as_json)
     return 0
 
 
@@ -128,11 +133,22 @@ async def _fork(
         )
         recording = await load(database, profiles, turn_id)
         await killswitch.look(database, switch)
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        nursery.start_soon(_look_on, database, switch)
-        forked = await fork(resources, recording, step, prompt=prompt, model=model, live_tools=live_tools)
-        nursery.cancel_scope.cancel()
-        return forked
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_look_on, database, switch)
+                nursery.start_soon(keeping.keep_on, resources)
+                forked = await fork(
+                    resources, recording, step, prompt=prompt, model=model, live_tools=live_tools
+                )
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None
+        else:
+            return forked
+        finally:
+            await keeping.leave(resources)
     raise AssertionError
 
 
@@ -187,7 +203,7 @@ def _show(recording: Recording, replayed: Replayed) -> None:
         for call in cast("list[Mapping[str, object]]", step["calls"]):
             what = f"{call['tool']}({json.dumps(call['arguments'])})"
             table.add_row("", "", "", "", str(call["state"]), _cut(f"{what} -> {call['outcome']}"))
-    Console(width=None if Console().is_terminal else _PIPE_WIDTH, markup=False).print(table)
+    console().print(table)
     click.echo(f"turn {recording.turn_id} with {recording.model}: {recording.error_code or recording.state}")
     for difference in replayed.differences:
         click.echo(safe(difference))
@@ -206,7 +222,7 @@ def _fork_as_dict(forked: Forked) -> Mapping[str, object]:
     }
 
 
-def _say(forked: Forked) -> str:
+def _told(forked: Forked) -> str:
     said = [f"turn {forked.turn_id}, {forked.usage.cost_micros} micro-dollars"]
     if forked.waits:
         said.append(f"ended where a person would have to allow {', '.join(forked.waits)}")

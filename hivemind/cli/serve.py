@@ -3,10 +3,11 @@
 import click
 import trio
 
+from hivemind.cli.examples import example
 from hivemind.settings_load import load
 
 
-@click.command()
+@click.command(epilog=example("HIVEMIND_SERVER_PORT=9000 hivemind serve"))
 def serve() -> None:
     """Start the server. Ctrl-C or SIGTERM lets turns finish, then stops."""
     # Here, because it imports the whole product and `serve --help` needs none of it.

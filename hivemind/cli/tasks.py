@@ -1,27 +1,29 @@
 """`hivemind tasks`: items of work, and having a profile do one."""
 
-import json
+from pathlib import Path
 from urllib.parse import quote
 
 import click
 
-from hivemind.cli.operator import Document, Operator, first_line, options, safe, show, when
+from hivemind.cli import values
+from hivemind.cli.examples import example
+from hivemind.cli.listing import Listing
+from hivemind.cli.operator import Operator, options
+from hivemind.cli.output import Document, first_line, safe, say, show, when
 
 PATH = "/api/v1/tasks"
+_AN_ID = "01a2100f-39cd-7e9b-b6bb-1d2c33d4f8a1"
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def tasks(context: click.Context) -> None:
-    """Items of work; without a verb, list them."""
-    if context.invoked_subcommand is None:
-        context.invoke(list_)
+@click.group(cls=Listing)
+def tasks() -> None:
+    """Keep items of work, and have agents do them. Without a verb it lists them."""
 
 
-@tasks.command("list")
+@tasks.command("list", epilog=example("hivemind tasks list --state open"))
 @click.option("--state", help="Only those: open, doing, done or dropped.")
 @click.option("--source", help="Only those: local, or the system that they mirror.")
-@click.option("--limit", default=50, show_default=True)
+@click.option("--limit", default=50, show_default=True, help="How many.")
 @options
 def list_(
     url: str | None = None,
@@ -32,9 +34,6 @@ def list_(
 ) -> None:
     """Print the newest."""
     found = Operator.at(url).items(PATH, limit, state=state, source=source)
-    if as_json:
-        click.echo(json.dumps(found))
-        return
     columns = {
         "id": lambda row: row["id"],
         "state": lambda row: row["state"],
@@ -42,10 +41,10 @@ def list_(
         "updated": lambda row: when(row["updated_at"]),
         "title": lambda row: first_line(row["title"]),
     }
-    show(found, columns, "There are no tasks.")
+    show(found, columns, "There are no tasks.", as_json=as_json)
 
 
-@tasks.command()
+@tasks.command(epilog=example('hivemind tasks add "Paint the fence" "Green, both sides." --profile hello'))
 @click.argument("title")
 @click.argument("text", default="")
 @click.option("--profile", help="Who is to do it.")
@@ -53,28 +52,41 @@ def list_(
 def add(title: str, text: str, profile: str | None, url: str | None, as_json: bool) -> None:
     """Make a task."""
     body = {"title": title, "text": text} | ({"profile": profile} if profile else {})
-    _tell(Operator.at(url).ask("POST", PATH, body)["task"], as_json=as_json)
+    made = Operator.at(url).ask("POST", PATH, body)["task"]
+    say(made, _told(made), as_json=as_json)
 
 
-@tasks.command("show")
+@tasks.command("show", epilog=example(f"hivemind tasks show {_AN_ID}"))
 @click.argument("task_id")
 @options
 def show_(task_id: str, url: str | None, as_json: bool) -> None:
     """Print one."""
-    _tell(Operator.at(url).ask("GET", f"{PATH}/{quote(task_id)}")["task"], as_json=as_json)
+    found = Operator.at(url).ask("GET", f"{PATH}/{quote(task_id)}")["task"]
+    say(found, _told(found), as_json=as_json)
 
 
-@tasks.command("set")
+@tasks.command("set", epilog=example(f"hivemind tasks set {_AN_ID} done"))
 @click.argument("task_id")
 @click.argument("state", type=click.Choice(["open", "doing", "done", "dropped"]))
 @options
 def set_(task_id: str, state: str, url: str | None, as_json: bool) -> None:
     """Say how a local task stands."""
-    changed = Operator.at(url).ask("PATCH", f"{PATH}/{quote(task_id)}", {"state": state})
-    _tell(changed["task"], as_json=as_json)
+    changed = Operator.at(url).ask("PATCH", f"{PATH}/{quote(task_id)}", {"state": state})["task"]
+    say(changed, _told(changed), as_json=as_json)
 
 
-@tasks.command()
+@tasks.command(epilog=example(f'hivemind tasks edit {_AN_ID} --set "title=Paint the gate"'))
+@click.argument("task_id")
+@values.options
+@options
+def edit(task_id: str, given: tuple[str, ...], path: Path | None, url: str | None, as_json: bool) -> None:
+    """Change title, text, profile or state; of a mirrored task only the profile."""
+    body = values.read_some(given, path)
+    changed = Operator.at(url).ask("PATCH", f"{PATH}/{quote(task_id)}", body)["task"]
+    say(changed, _told(changed), as_json=as_json)
+
+
+@tasks.command(epilog=example(f"hivemind tasks run {_AN_ID} --profile hello"))
 @click.argument("task_id")
 @click.option("--profile", help="Who does it, if not the task's own profile.")
 @options
@@ -82,21 +94,18 @@ def run(task_id: str, profile: str | None, url: str | None, as_json: bool) -> No
     """Have a profile do it."""
     body = {"profile": profile} if profile else {}
     made = Operator.at(url).ask("POST", f"{PATH}/{quote(task_id)}/run", body)["directive"]
-    click.echo(json.dumps(made) if as_json else f"directive {made['id']}")
+    say(made, f"directive {made['id']}", as_json=as_json)
 
 
-@tasks.command()
+@tasks.command(epilog=example(f"hivemind tasks delete {_AN_ID}"))
 @click.argument("task_id")
-@click.option("--url", help="The server; by default where the settings make it listen.")
-def delete(task_id: str, url: str | None) -> None:
+@options
+def delete(task_id: str, url: str | None, as_json: bool) -> None:
     """Remove a local task."""
     Operator.at(url).ask("DELETE", f"{PATH}/{quote(task_id)}")
+    say({"deleted": task_id}, f"Deleted {task_id}.", as_json=as_json)
 
 
-def _tell(task: Document, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(task))
-        return
-    click.echo(f"{task['id']}  {task['state']}  {safe(task['title'])}")
-    if task["text"]:
-        click.echo(safe(task["text"]))
+def _told(task: Document) -> str:
+    line = f"{task['id']}  {task['state']}  {safe(task['title'])}"
+    return f"{line}\n{safe(task['text'])}" if task["text"] else line

@@ -47,7 +47,7 @@ STATUSES: dict[type[errors.HivemindError], int] = {
 }
 
 # What the protocol code and Quart decide by status alone, before any of our own code sees a request.
-_BY_STATUS: dict[int, tuple[str, str]] = {
+BY_STATUS: dict[int, tuple[str, str]] = {
     400: (errors.InvalidRequest.code, "The request is not well formed HTTP"),
     401: (errors.NotAuthenticated.code, "This needs a key or a session"),
     403: (errors.NotPermitted.code, "This is not allowed for this caller"),
@@ -109,7 +109,7 @@ def answer(error: BaseException) -> tuple[int, bytes, Headers]:
 
 def answer_status(status: int) -> tuple[bytes, Headers]:
     """Body and headers of a reply that the protocol code or Quart decided by its status alone."""
-    code, message = _BY_STATUS.get(status, ("request_failed", _phrase(status)))
+    code, message = BY_STATUS.get(status, ("request_failed", _phrase(status)))
     body = orjson.dumps({"error": {"code": code, "message": message}})
     return body, [(b"content-type", b"application/json")]
 

@@ -25,12 +25,11 @@ from psycopg.types.json import JsonbDumper, set_json_dumps, set_json_loads
 from psycopg.waiting import Ready, Wait
 
 from hivemind.persistence.dial import dial
+from hivemind.persistence.statements import Row, Statements
 
 T = TypeVar("T")
 
-Row = dict[str, Any]
 Params = Sequence[object] | Mapping[str, object]
-Cursor = psycopg.AsyncCursor[Row]
 
 CLEANUP_SECONDS = 5.0
 """How long a cancelled task may go on to leave its connection in a known state."""
@@ -84,14 +83,15 @@ class Connection(psycopg.AsyncConnection[Row]):
         self.adapters.register_dumper(dict, JsonbDumper)
         set_json_loads(orjson.loads, self)
         set_json_dumps(orjson.dumps, self)
-        self._cursor = self.cursor()
+        self.prepare_threshold = None  # psycopg's own would throw away what ours has prepared
+        self._statements = Statements(self, None)
 
     @classmethod
     async def open(cls, conninfo: str, *, prepare_threshold: int | None = 5) -> Self:
         """Connect; `conninfo` is complete (see `dial`)."""
         pgconn = await dial(conninfo)
         self = cls(pgconn)
-        self.prepare_threshold = prepare_threshold
+        self._statements = Statements(self, prepare_threshold)
         try:
             await self.set_autocommit(True)
             if pgconn.parameter_status(b"TimeZone") != b"UTC":
@@ -101,13 +101,19 @@ class Connection(psycopg.AsyncConnection[Row]):
             raise
         return self
 
-    async def run(self, sql: str, params: Params | None) -> Cursor:
-        """Execute on the connection's own cursor, which the next `run` uses again.
+    async def fetch(self, sql: str, params: Params) -> list[Row]:
+        """Run a statement and return its rows."""
+        if not params or isinstance(params, Mapping):
+            return await (await self.execute(sql, params or None)).fetchall()
+        statements = self._statements
+        return statements.rows(await self.wait(statements.ask(sql, params)))
 
-        A cursor remembers how its parameters are written: a new one for each statement costs 20 µs more.
-        """
-        await self._cursor.execute(sql, params)
-        return self._cursor
+    async def touch(self, sql: str, params: Params) -> int:
+        """Run a statement and return how many rows it touched."""
+        if not params or isinstance(params, Mapping):
+            return (await self.execute(sql, params or None)).rowcount
+        result = await self.wait(self._statements.ask(sql, params))
+        return result.command_tuples or 0
 
     def is_fresh(self, max_age_seconds: float) -> bool:
         """Tell whether an idle connection can be trusted.

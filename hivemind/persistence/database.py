@@ -14,9 +14,10 @@ import psycopg
 import trio
 
 from hivemind.errors import ConfigError, DatabaseUnavailable
-from hivemind.persistence.connection import Connection, Cursor, Params, Row
+from hivemind.persistence.connection import Connection, Params
 from hivemind.persistence.dial import complete
 from hivemind.persistence.places import Places
+from hivemind.persistence.statements import Row
 
 T = TypeVar("T")
 
@@ -38,15 +39,15 @@ class Transaction:
 
     async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
         """Run a statement and return its first row."""
-        return await (await self._connection.execute(sql, params or None)).fetchone()
+        return _first(await self._connection.fetch(sql, params))
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
         """Run a statement and return its rows."""
-        return await (await self._connection.execute(sql, params or None)).fetchall()
+        return await self._connection.fetch(sql, params)
 
     async def execute(self, sql: str, params: Params = ()) -> int:
         """Run a statement and return how many rows it touched."""
-        return (await self._connection.execute(sql, params or None)).rowcount
+        return await self._connection.touch(sql, params)
 
 
 class Database:
@@ -100,15 +101,15 @@ class Database:
         A repeatable statement does no harm when it runs twice: it is tried again where the connection was
         lost under it and nobody can know whether it took effect.
         """
-        return await self._run(sql, params, repeatable, Cursor.fetchone)
+        return _first(await self._run(sql, params, repeatable, Connection.fetch))
 
     async def fetch_all(self, sql: str, params: Params = (), *, repeatable: bool = False) -> list[Row]:
         """Run a statement of its own and return its rows."""
-        return await self._run(sql, params, repeatable, Cursor.fetchall)
+        return await self._run(sql, params, repeatable, Connection.fetch)
 
     async def execute(self, sql: str, params: Params = (), *, repeatable: bool = False) -> int:
         """Run a statement of its own and return how many rows it touched."""
-        return await self._run(sql, params, repeatable, _rowcount)
+        return await self._run(sql, params, repeatable, Connection.touch)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -143,13 +144,17 @@ class Database:
         return version
 
     async def _run(
-        self, sql: str, params: Params, repeatable: bool, take: Callable[[Cursor], Awaitable[T]]
+        self,
+        sql: str,
+        params: Params,
+        repeatable: bool,
+        run: Callable[[Connection, str, Params], Awaitable[T]],
     ) -> T:
         deadline = trio.current_time() + self._wait_seconds
         while True:
             connection = await self._acquire(deadline)
             try:
-                return await take(await connection.run(sql, params or None))
+                return await run(connection, sql, params)
             except psycopg.OperationalError as error:
                 if not is_lost(error, connection):
                     raise
@@ -217,8 +222,8 @@ def is_lost(error: psycopg.Error, connection: Connection) -> bool:
     return connection.closed
 
 
-async def _rowcount(cursor: Cursor) -> int:
-    return cursor.rowcount
+def _first(rows: list[Row]) -> Row | None:
+    return rows[0] if rows else None
 
 
 def _discard(connection: Connection) -> None:

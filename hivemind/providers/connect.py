@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 
 from hivemind.errors import ProviderUnavailable
 from hivemind.outbound import HttpClient
@@ -84,7 +83,7 @@ def _provider(
     name: ProviderName, settings: LlmSettings, client: HttpClient, local_endpoint: Callable[[], str] | None
 ) -> Provider:
     if name == "scripted":
-        return Scripted.load(Path(settings.endpoint)) if settings.endpoint else Scripted()
+        return Scripted.load(settings.recording) if settings.recording else Scripted()
     defaults = _DEFAULTS[name]
     endpoint = settings.endpoint or defaults.endpoint
     model = settings.model or defaults.model

@@ -12,6 +12,7 @@ from hivemind.providers.base import (
     ProviderRequest,
     Stop,
     StopReason,
+    TextDelta,
     ToolCall,
     Usage,
 )
@@ -22,7 +23,6 @@ from hivemind.providers.dialect import (
     fresh_ids,
     header,
     parse,
-    spoken,
 )
 from hivemind.providers.failures import CallFailed
 from hivemind.providers.sse import Events
@@ -102,21 +102,31 @@ class OpenAIReader:
         self._usage: Usage | None = None
 
     def read(self, chunk: bytes) -> Iterator[ProviderEvent]:
-        """Yield the events that this chunk completes."""
-        for data in self._events.feed(chunk):
-            if self.done:
-                return
-            if data == b"[DONE]":
+        """Yield the events that this chunk completes; what it says is one piece of text."""
+        said: list[str] = []
+        try:
+            for data in self._events.feed(chunk):
+                if self.done:
+                    break
+                if data != b"[DONE]":
+                    self._read(parse(data), said)
+                    continue
+                if said:
+                    yield self._spoken(said)
                 yield from self._end()
-            else:
-                yield from self._read(parse(data))
+        except CallFailed:
+            if said:
+                yield self._spoken(said)
+            raise
+        if said:
+            yield self._spoken(said)
 
     def finish(self) -> Iterator[ProviderEvent]:
         """Some servers leave `[DONE]` out; a finish reason is what makes an answer whole."""
         if not self.done:
             yield from self._end()
 
-    def _read(self, body: dict[str, Any]) -> Iterator[ProviderEvent]:
+    def _read(self, body: dict[str, Any], said: list[str]) -> None:
         if body.get("error"):
             code = body["error"].get("code") if isinstance(body["error"], dict) else None
             raise CallFailed(
@@ -127,23 +137,31 @@ class OpenAIReader:
             if usage:
                 self._usage = Usage(int(usage["prompt_tokens"]), int(usage["completion_tokens"]))
             for choice in body.get("choices") or ():
-                yield from self._choice(choice)
+                self._choice(choice, said)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CallFailed("malformed", f"an unknown shape: {orjson.dumps(body)[:80]!r}") from error
 
-    def _choice(self, choice: dict[str, Any]) -> Iterator[ProviderEvent]:
+    def _choice(self, choice: dict[str, Any], said: list[str]) -> None:
         delta = choice.get("delta") or {}
         text = delta.get("content") or delta.get("refusal")
         if delta.get("refusal"):
             self._stop = "refused"
         if text:
-            yield spoken(text)
-            self._text.append(text)
+            if not isinstance(text, str):
+                raise TypeError("text was expected")
+            said.append(text)
         for piece in delta.get("tool_calls") or ():
             self._piece(piece)
         reason = choice.get("finish_reason")
         if reason and self._stop is None:
             self._stop = _REASONS.get(reason, "end")
+
+    def _spoken(self, said: list[str]) -> TextDelta:
+        """What was said since the last piece, which is then empty."""
+        text = "".join(said)
+        said.clear()
+        self._text.append(text)
+        return TextDelta(text)
 
     def _piece(self, piece: dict[str, Any]) -> None:
         """The index tells calls apart, except with servers that give all the same one, or none."""

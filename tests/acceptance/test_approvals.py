@@ -159,7 +159,7 @@ def test_approvals_are_answered_on_the_command_line(with_desk, hivemind):
         (asked,) = await desk.pending()
         assert 'create_task({"title": "Paint the shed"})' in await hivemind(site, "approvals", "list")
         assert "denied" in await hivemind(site, "approvals", "deny", asked["id"], "--reason", "No paint.")
-        assert "answered before" in await hivemind(site, "approvals", "approve", asked["id"], code=1)
+        assert "answered before" in await hivemind(site, "approvals", "approve", asked["id"], code=3)
         (row,) = json.loads(await hivemind(site, "approvals", "list", "--state", "all", "--json"))
         assert (row["state"], row["reason"]) == ("denied", "No paint.")
         await desk.until(agent, "done")
@@ -182,13 +182,13 @@ def test_agents_on_the_command_line(with_desk, hivemind):
         assert "> Hi" in shown and "< Hello" in shown and "answered" in shown
         for wish, state in (("pause", "paused"), ("resume", "idle"), ("stop", "stopped"), ("kill", "killed")):
             assert state in await hivemind(site, "agents", wish, agent, "--reason", "to see")
-        assert "it cannot be asked to resume" in await hivemind(site, "agents", "resume", agent, code=1)
+        assert "it cannot be asked to resume" in await hivemind(site, "agents", "resume", agent, code=3)
         (row,) = json.loads(await hivemind(site, "agents", "list", "--json"))
         assert row["state"] == "killed"
         outside = json.loads(await hivemind(site, "agents", "spawn", "--external", "--json"))
         assert outside["agent"]["external"] is True
         assert "no turn to interrupt" in await hivemind(
-            site, "agents", "interrupt", outside["agent"]["id"], code=1
+            site, "agents", "interrupt", outside["agent"]["id"], code=3
         )
 
     with_desk(test)

@@ -162,7 +162,7 @@ def test_the_command_line(with_site, folders):
         assert code == 0
         assert said.startswith("Stage 2: new turns are switched off: the bill (operator:api_key, 20")
         code, said = await hivemind("0", "--reason", "all well")
-        assert code == 1 and "set stage 1 first" in said
+        assert code == 3 and "set stage 1 first" in said
         code, said = await hivemind("1")
         assert code == 2 and "--reason" in said
         assert await code_of(site) == (503, "switched_off")

@@ -149,6 +149,6 @@ def test_the_command_says_when_there_is_no_server(tmp_path):
         env={**os.environ, "HIVEMIND_DATA_SECRETS_FOLDER": str(tmp_path)},
         check=False,
     )
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert "no server at http://127.0.0.1:1" in done.stderr
     assert done.stdout == ""

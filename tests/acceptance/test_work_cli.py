@@ -42,7 +42,7 @@ def test_directives(with_cli):
         )
         assert "cancelled" in await hivemind("directives", "cancel", later["id"])
         assert "cancelled" in await hivemind("directives", "show", later["id"])
-        assert "has ended" in await hivemind("directives", "cancel", later["id"], code=1)
+        assert "has ended" in await hivemind("directives", "cancel", later["id"], code=3)
 
     with_cli(test)
 
@@ -71,8 +71,90 @@ def test_schedules(with_cli):
         assert "paused" in await hivemind("schedules", "pause", "Morning report")
         assert "due next" in await hivemind("schedules", "resume", "Morning report")
         assert "+05:30" in await hivemind("schedules", "preview", "0 9 * * *", "--time-zone", "Asia/Kolkata")
-        assert "cron takes five fields" in await hivemind("schedules", "preview", "x", code=1)
+        assert "cron takes five fields" in await hivemind("schedules", "preview", "x", code=3)
         await hivemind("schedules", "delete", "Morning report")
-        assert "no schedule named" in await hivemind("schedules", "next", "Morning report", code=1)
+        assert "no schedule named" in await hivemind("schedules", "next", "Morning report", code=3)
+
+    with_cli(test)
+
+
+def test_what_waits_can_be_edited_and_what_has_ended_removed(with_cli):
+    async def test(site, hivemind):
+        later = ("--not-before", "2100-01-01T00:00:00Z", "--json")
+        made = json.loads(await hivemind("directives", "give", "Later", *later))["id"]
+        changed = json.loads(await hivemind("directives", "edit", made, "--set", "text=Sooner", "--json"))
+        assert changed["text"] == "Sooner"
+        assert "--set" in await hivemind("directives", "edit", made, code=2)
+        await hivemind("directives", "cancel", made)
+        assert made in await hivemind("directives", "delete", made)
+        assert "no such directive" in (await hivemind("directives", "show", made, code=3)).lower()
+
+        task = json.loads(await hivemind("tasks", "add", "Paint", "--json"))["id"]
+        assert "Plaster" in await hivemind("tasks", "edit", task, "--set", "title=Plaster")
+
+        await hivemind("schedules", "add", "night", "Rest.", "--cron", "0 3 * * *")
+        await hivemind("schedules", "edit", "night", "--set", "cron=30 4 * * *")
+        assert "30 4 * * *" in await hivemind("schedules", "show", "night")
+
+    with_cli(test)
+
+
+def test_caps_and_costs(with_cli):
+    async def test(site, hivemind):
+        assert "Nothing was spent." in await hivemind("costs")
+        cap = json.loads(
+            await hivemind("caps", "add", "install", "day", "$2.50", "--soft-share", "0.5", "--json")
+        )
+        assert cap["limit_micros"] == 2_500_000
+        assert "$4.00" in await hivemind("caps", "set", cap["id"], "--limit", "4", "--on-soft", "ask")
+        listed = await hivemind("caps", "list")
+        assert cap["id"] in listed and "50% ask" in listed and "$4.00" in listed
+        assert "acknowledged" in await hivemind("caps", "acknowledge", cap["id"])
+        await site.say("Hi")
+        (row,) = json.loads(await hivemind("costs", "--by", "profile,model", "--json"))
+        assert (row["profile_slug"], row["model"], row["turns"]) == ("hello", "fake", 1)
+        assert "hello" in await hivemind("costs", "--by", "profile")
+        assert "is not known" in await hivemind("costs", "--by", "moon", code=2)
+        assert cap["id"] in await hivemind("caps", "delete", cap["id"])
+        (of_the_demo,) = json.loads(await hivemind("caps", "--json"))
+        await hivemind("caps", "delete", of_the_demo["id"])
+        assert "There is no cap" in await hivemind("caps")
+        assert "There is no cap" in await hivemind("budget")
+
+    with_cli(test)
+
+
+def test_conversations(with_cli):
+    async def test(site, hivemind):
+        assert "Nobody has said anything." in await hivemind("conversations")
+        said = await site.say("Good day")
+        name = said["conversation_id"]
+        assert name in await hivemind("conversations", "list")
+        shown = await hivemind("conversations", "show", name)
+        assert "user: Good day" in shown and "assistant: Hello there." in shown
+        assert "erased 2 messages" in await hivemind("conversations", "erase", name, "--yes")
+        assert "Good day" not in await hivemind("conversations", "show", name)
+
+    with_cli(test)
+
+
+def test_supervision_and_health(with_cli):
+    async def test(site, hivemind):
+        assert "backoff_initial_seconds = 1.0  (" in await hivemind(
+            "supervision", "show", "/workers/watchdog"
+        )
+        changed = await hivemind("supervision", "set", "agents", "--set", "max_restarts=10")
+        assert "agents.max_restarts = 10" in changed
+        taken_back = await hivemind("supervision", "set", "agents", "--set", "max_restarts=null")
+        assert "agents.max_restarts = 10" not in taken_back
+        assert "max_restart" in await hivemind(
+            "supervision", "set", "agents", "--set", "max_restart=1", code=3
+        )
+        assert (await hivemind("health")).startswith("ok  ")
+        assert json.loads(await hivemind("health", "--json"))["status"] == "ok"
+        tree = json.loads(await hivemind("actors", "--json"))
+        assert tree["address"] == "/"
+        done = await hivemind("actors", "/workers/watchdog", "--do", "restart", "--json")
+        assert json.loads(done)["address"] == "/workers/watchdog"
 
     with_cli(test)

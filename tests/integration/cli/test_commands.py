@@ -77,18 +77,18 @@ def test_lines_are_turns_of_one_conversation(tmp_path):
 def test_a_refusal_is_kind_and_does_not_end_the_talk(tmp_path):
     done, received = chatting(tmp_path, stdin="one\ntwo\n", frames=REFUSAL)
     assert (done.returncode, len(received)) == (0, 2)
-    assert b"error: slow\n next: try again in 9 s\n" in done.stderr
+    assert b"error: slow (rate_limited)\n next: try again in 9 s\n" in done.stderr
 
 
 def test_a_refused_one_shot_fails(tmp_path):
     done, _ = chatting(tmp_path, "-m", "hi", frames=REFUSAL)
-    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.returncode, done.stdout) == (3, b"")
 
 
 def test_no_server_is_one_line_and_what_to_do(tmp_path):
     done = trio.run(lambda: hivemind(tmp_path, "chat", "-m", "hi", "--url", "http://127.0.0.1:1"))
-    assert done.returncode == 1
-    assert done.stderr.decode().splitlines()[0] == "error: no server at http://127.0.0.1:1"
+    assert done.returncode == 4
+    assert done.stderr.decode().splitlines()[0] == "error: no server at http://127.0.0.1:1 (unreachable)"
     assert b"Traceback" not in done.stderr
 
 
@@ -101,11 +101,11 @@ def test_no_server_is_one_line_and_what_to_do(tmp_path):
             401,
             {"error": {"code": "not_authenticated", "message": "x"}},
             ["--once"],
-            1,
+            3,
             "does not accept the admin key",
         ),
-        (404, {"error": {"code": "not_found", "message": "nobody here"}}, ["--once", "/x"], 1, "nobody here"),
-        (200, [1], ["--once"], 1, "is not Hivemind"),
+        (404, {"error": {"code": "not_found", "message": "nobody here"}}, ["--once", "/x"], 3, "nobody here"),
+        (200, [1], ["--once"], 4, "is not Hivemind"),
     ],
 )
 def test_actors(tmp_path, status, document, arguments, code, expected):

@@ -58,9 +58,8 @@ def test_who_waits_goes_on_when_it_is_known_again():
             passed.append("new")
 
         async def runs():
-            with switch.turn():
-                assert (await switch.known()).stage == Stage.TURNS
-                passed.append("old")
+            assert (await switch.known()).stage == Stage.TURNS
+            passed.append("old")
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(comes)
@@ -83,9 +82,12 @@ def test_the_last_stage_ends_every_turn_that_runs_or_waits_to_know_or_begins():
         ended = []
 
         async def waits(what):
-            with switch.turn() as scope:
+            scope = trio.CancelScope()
+            switch.enter(scope)
+            with scope:
                 await what()
                 ended.append("went on")
+            switch.leave(scope)
             ended.append(scope.cancelled_caught)
 
         async with trio.open_nursery() as nursery:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from rich.console import Console
 
-from hivemind.cli.budget import BAR_WIDTH, bar, dollars, draw
+from hivemind.cli.budget import BAR_WIDTH, bar, draw
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WINDOW = {
@@ -98,13 +98,3 @@ def test_a_bar_is_always_as_wide_and_shows_what_is_there(spent, held, limit, ful
     assert len(text) == BAR_WIDTH
     assert text.count("█") == full
     assert text.count("█") + text.count("▒") == taken
-
-
-def test_dollars():
-    assert [dollars(n) for n in (0, 25, 9_999, 10_000, 5_000_000)] == [
-        "$0.00",
-        "$0.000025",
-        "$0.009999",
-        "$0.01",
-        "$5.00",
-    ]

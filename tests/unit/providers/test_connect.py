@@ -84,6 +84,19 @@ def test_the_scripted_provider_answers():
     trio.run(main)
 
 
+def test_the_scripted_provider_plays_the_recording_of_the_settings(tmp_path):
+    path = tmp_path / "recording.json"
+    path.write_text('[{"steps": [{"text": "As recorded."}]}]')
+
+    async def main():
+        async with HttpClient() as client:
+            calls = connect(LlmSettings(provider="scripted", recording=path), client)
+            events = [event async for event in calls.stream(REQUEST)]
+        assert "As recorded." in str(events)
+
+    trio.run(main)
+
+
 def test_what_is_on_this_machine_is_not_paced():
     assert patience("local", LlmSettings(pace_ms=400)).pace_seconds == 0
     assert patience("anthropic", LlmSettings(pace_ms=400)).pace_seconds == 0.4
