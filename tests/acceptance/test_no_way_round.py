@@ -178,6 +178,8 @@ VERBS_THAT_DO_NOT = {
     "supervision",
     "health",
     "completion",
+    "backup",
+    "restore",
 }
 
 # What may be done in one place only: the place, and how it is guarded there.
