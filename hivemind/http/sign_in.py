@@ -10,7 +10,7 @@ from hivemind.audit import Action, record
 from hivemind.auth import Identities, Identity, accounts, sessions
 from hivemind.auth.accounts import User
 from hivemind.auth.attempts import Attempts
-from hivemind.errors import AlreadyRegistered, NotAuthenticated, NotPermitted, PasswordsOff, RateLimited
+from hivemind.errors import AlreadyRegistered, Conflict, NotAuthenticated, NotPermitted, PasswordsOff, RateLimited
 from hivemind.http.access import COOKIE, Access, cookie, identity, whole
 from hivemind.http.bodies import answer, sent
 from hivemind.http.callers import Callers
@@ -143,7 +143,7 @@ class SignIn:
         self._local_only()
         who = identity()
         if who.user_id is None or who.session is None:
-            raise NotPermitted("Only a person who has signed in has a password")
+            raise Conflict("Only a person who has signed in has a password")
         body = await sent(PasswordBody)
         now = trio.current_time()
         self._wait(who.name, self._caller(), now)
