@@ -157,6 +157,17 @@ class AuthSettings(Section):
     )
 
 
+class AgentSettings(Section):
+    """How agents work."""
+
+    max_attempts: int = Field(
+        3,
+        gt=0,
+        description="how often a turn may be cut off in one place, by a crash of its agent or of the server, "
+        "before it ends as failed",
+    )
+
+
 class DirectiveSettings(Section):
     """Work that nobody waits for."""
 
@@ -285,6 +296,8 @@ class Settings(Section):
     guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
     auth: AuthSettings = AuthSettings()
+=======
+    agents: AgentSettings = AgentSettings()
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
     plane: PlaneSettings = PlaneSettings()
