@@ -296,7 +296,6 @@ class Settings(Section):
     guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
     auth: AuthSettings = AuthSettings()
-=======
     agents: AgentSettings = AgentSettings()
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
