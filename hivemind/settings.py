@@ -271,6 +271,15 @@ class McpSettings(Section):
     )
 
 
+class ClientSettings(Section):
+    """Where the command line finds a server that does not run here, and how it opens it."""
+
+    url: BaseUrl | None = Field(None, description="the server; unset: where `server` makes it listen")
+    api_key: SecretStr | None = Field(
+        None, description="an API key of yours; unset: the key in `data.secrets_folder`"
+    )
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -304,6 +313,7 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     outbound: OutboundSettings = OutboundSettings()
     mcp: McpSettings = McpSettings()
+    client: ClientSettings = ClientSettings()
     log: LogSettings = LogSettings()
     supervision: dict[str, dict[str, object]] = Field(
         {}, description="supervision policy by kind of actor or by address pattern"
