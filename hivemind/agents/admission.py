@@ -88,6 +88,7 @@ async def admit(
             ),
         )
     except Refused as refusal:
+        resources.counts.add("hivemind_refusals_total", (refusal.code,))
         await _record_refusal(resources.database, agent_id, message, refusal)
         raise
     if admitted.outcome != "admitted":
