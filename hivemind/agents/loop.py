@@ -73,6 +73,8 @@ async def answer(resources: Resources, turn: Turn, events: EventLog, scope: trio
     """
     if not events.events:
         _tell_so_far(turn, events)
+    elif turn.steps:
+        _tell_meanwhile(turn.steps[-1], events)
     await _keep_frame(resources, turn)
     error: HivemindError | None = None
     switch, in_hand = resources.switch, resources.in_hand
@@ -176,6 +178,14 @@ def _tell_so_far(turn: Turn, events: EventLog) -> None:
             events.append(ToolCalled(effect.id, effect.call.name, effect.arguments))
             if effect.outcome is not None:
                 events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
+
+
+def _tell_meanwhile(step: Step, events: EventLog) -> None:
+    """What persons have said of its calls while the turn waited."""
+    told = {event.effect_id for event in events.events if isinstance(event, ToolEnded)}
+    for effect in step.effects:
+        if effect.outcome is not None and effect.id not in told:
+            events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
 
 
 async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
