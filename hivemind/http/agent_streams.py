@@ -161,7 +161,7 @@ class AgentStreams:
 
     async def interrupt(self, agent_id: UUID) -> None:
         """End the turn that runs or waits; audited as over HTTP."""
-        await control.interrupt(self._system, self._database, agent_id, by=OPERATOR)
+        await control.interrupt(self._system, self._database, agent_id, by=identity().by)
 
     def address(self, agent_id: UUID) -> Address:
         """Where the agent lives."""

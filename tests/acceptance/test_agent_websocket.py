@@ -219,6 +219,18 @@ def test_only_operators_are_let_in_and_only_to_agents_of_this_server(with_site):
         agent = await spawned(site)
         assert await refused(site, agent, cookie="none=1") == (401, "not_authenticated")
         assert (await refused(site, agent, **{"x-api-key": "hm-wrong"}))[0] == 401
+        made = {}
+        for role in ("viewer", "operator"):
+            response = await site.client.post(
+                "/api/v1/api-keys", json={"name": role, "role": role}, headers={"X-API-Key": site.admin_key}
+            )
+            made[role] = next(
+                v for v in response.json().values() if isinstance(v, str) and v.startswith("hm-")
+            )
+        assert (await refused(site, agent, **{"x-api-key": made["viewer"]}))[0] == 403
+        async with opened(site, agent, **{"x-api-key": made["operator"]}) as line:
+            await line.send(type="ping")
+            assert await line.hear() == {"type": "pong"}
         assert await refused(site, uuid7()) == (404, "not_found")
         assert await refused(site, "nonsense") == (404, "not_found")
         assert await refused(site, await spawned(site, external=True)) == (409, "conflict")
