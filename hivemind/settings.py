@@ -141,6 +141,22 @@ class BudgetSettings(Section):
     )
 
 
+class AuthSettings(Section):
+    """How people sign in."""
+
+    session_seconds: Positive = Field(2_592_000, description="how long a session lasts at the most")
+    session_idle_seconds: Positive = Field(604_800, description="how long an unused session lasts")
+    public_url: BaseUrl | None = Field(
+        None, description="the address that browsers use; https makes the session's cookie Secure"
+    )
+    forward_auth: bool = Field(
+        False, description="true: a proxy in front signs people in, and says who they are in headers"
+    )
+    forward_auth_trusted_nets: tuple[Network, ...] = Field(
+        (), description="networks (CIDR) of the proxies whose identity headers are believed"
+    )
+
+
 class DirectiveSettings(Section):
     """Work that nobody waits for."""
 
@@ -268,6 +284,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
+    auth: AuthSettings = AuthSettings()
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
     plane: PlaneSettings = PlaneSettings()
