@@ -7,8 +7,9 @@ How a page is added:
 2. `templates/<name>.html`, which extends `base.html` and fills the block `main`;
 3. `static/<name>.js`, an ES module, and `static/<name>.css`, where the page needs them: both are linked when
    they are there. Data comes from the JSON API by `api.js` and `live.js`. Nothing is inline: the policy of
-   `shell.POLICY` forbids scripts and styles in a page (`element.style` in a module is fine);
-4. `tests/browser/test_<name>.py`, with the fixtures of its `conftest.py`: what a person does, axe, screenshots.
+   `shell.headers` forbids scripts and styles in a page (`element.style` in a module is fine);
+4. `tests/browser/test_<name>.py`, with the fixtures of its `conftest.py`: what a person does, axe,
+   screenshots; look at these.
 """
 
 from hivemind.http.ui.views import routes

@@ -67,4 +67,6 @@ class Assets:
 
 
 def _asset(name: str, body: bytes) -> Asset:
-    return Asset(body, KINDS[name.rpartition(".")[2]], hashlib.sha256(name.encode() + b"\0" + body).hexdigest())
+    return Asset(
+        body, KINDS[name.rpartition(".")[2]], hashlib.sha256(name.encode() + b"\0" + body).hexdigest()
+    )

@@ -51,7 +51,9 @@ class Shell:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals.update(asset=assets.address, has_asset=assets.__contains__, version=__version__)
+        self._environment.globals.update(
+            asset=assets.address, has_asset=assets.__contains__, version=__version__
+        )
 
     def render(self, page: Page, who: Identity | None, given: Mapping[str, object]) -> str:
         """The HTML of a page for somebody."""

@@ -7,7 +7,7 @@ rights. Who is not signed in is sent to sign in, and then to where they wanted t
 from urllib.parse import urlencode
 
 from quart import Blueprint, Response, redirect, request
-from werkzeug.wrappers import Response as WerkzeugResponse
+from werkzeug.wrappers import Response as Redirection
 
 from hivemind.auth import Identity, accounts
 from hivemind.errors import NotAuthenticated, NotFound, NotPermitted
@@ -18,14 +18,70 @@ from hivemind.http.ui.shell import Shell, headers, next_page
 from hivemind.persistence import Database
 
 DENIED = Page("", "denied", "Not for this account")
+SIGN_IN, FIRST_RUN = "sign-in", "first-run"
 
 
 def routes(database: Database, access: Access) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("ui", __name__)
     assets = Assets.load()
-    shell = Shell(assets)
+    _files(blueprint, assets)
+    views = Views(database, access, Shell(assets))
+    for page in PAGES:
+        _show(blueprint, views, page)
+    blueprint.register_error_handler(NotAuthenticated, views.lead_to_sign_in)
+    blueprint.register_error_handler(NotPermitted, views.deny)
+    return blueprint
 
+
+class Views:
+    """Answers with whole pages: what the gate refuses becomes a way on, or a page that says why."""
+
+    def __init__(self, database: Database, access: Access, shell: Shell) -> None:
+        self._database = database
+        self._access = access
+        self._shell = shell
+
+    async def show(self, page: Page, params: dict[str, object]) -> Response | Redirection:
+        """A page, or the one that stands in its place now."""
+        who = await self._visitor()
+        onward = next_page(request.args.get("next"))
+        if page.name in (SIGN_IN, FIRST_RUN):
+            first_run = await accounts.is_first_run(self._database)
+            if who is not None:
+                return redirect(onward, 303)
+            if first_run != (page.name == FIRST_RUN):
+                return redirect(f"/{FIRST_RUN if first_run else SIGN_IN}", 303)
+        return _html(self._shell.render(page, who, {"next": onward, "params": params}))
+
+    async def lead_to_sign_in(self, _: NotAuthenticated) -> Redirection:
+        """Say nothing of the page to who is not signed in, and remember that they wanted it."""
+        if await accounts.is_first_run(self._database):
+            return redirect(f"/{FIRST_RUN}", 303)
+        wanted = request.full_path.rstrip("?")
+        query = f"?{urlencode({'next': wanted})}" if wanted != "/" else ""
+        return redirect(f"/{SIGN_IN}{query}", 303)
+
+    async def deny(self, error: NotPermitted) -> Response:
+        """Say which role it takes."""
+        return _html(self._shell.render(DENIED, await self._visitor(), {"said": error.message}), 403)
+
+    async def _visitor(self) -> Identity | None:
+        try:
+            return await self._access.of(whole(request))
+        except NotAuthenticated:
+            return None
+
+
+def _show(blueprint: Blueprint, views: Views, page: Page) -> None:
+    path = page.path.replace("{", "<").replace("}", ">")
+
+    @blueprint.get(path, endpoint=page.name)
+    async def shown(**params: object) -> Response | Redirection:
+        return await views.show(page, params)
+
+
+def _files(blueprint: Blueprint, assets: Assets) -> None:
     @blueprint.get("/static/<digest>/<name>")
     async def static_file(digest: str, name: str) -> Response:
         asset = assets.get(name)
@@ -38,52 +94,8 @@ def routes(database: Database, access: Access) -> Blueprint:
         return await response.make_conditional(request)
 
     @blueprint.get("/favicon.ico")
-    async def favicon() -> WerkzeugResponse:
+    async def favicon() -> Redirection:
         return redirect(assets.address("favicon.svg"), 308)
-
-    @blueprint.errorhandler(NotAuthenticated)
-    async def sign_in(_: NotAuthenticated) -> WerkzeugResponse:
-        if await accounts.is_first_run(database):
-            return redirect("/first-run", 303)
-        wanted = request.full_path.rstrip("?")
-        return redirect(f"/sign-in?{urlencode({'next': wanted})}" if wanted != "/" else "/sign-in", 303)
-
-    @blueprint.errorhandler(NotPermitted)
-    async def denied(error: NotPermitted) -> Response:
-        text = shell.render(DENIED, await _visitor(access), {"said": error.message})
-        return _html(text, 403)
-
-    async def show(page: Page, **params: object) -> Response | WerkzeugResponse:
-        who = await _visitor(access)
-        if page.name in ("sign-in", "first-run"):
-            first_run = await accounts.is_first_run(database)
-            if first_run != (page.name == "first-run"):
-                return redirect("/first-run" if first_run else "/", 303)
-            if who is not None:
-                return redirect(next_page(request.args.get("next")), 303)
-        given = {"next": next_page(request.args.get("next")), "params": params}
-        return _html(shell.render(page, who, given))
-
-    def at(page: Page) -> None:
-        @blueprint.get(_rule(page.path), endpoint=page.name)
-        async def shown(**params: object) -> Response | WerkzeugResponse:
-            return await show(page, **params)
-
-    for page in PAGES:
-        at(page)
-    return blueprint
-
-
-async def _visitor(access: Access) -> Identity | None:
-    try:
-        return await access.of(whole(request))
-    except NotAuthenticated:
-        return None
-
-
-def _rule(path: str) -> str:
-    """`/agents/{id}` as Quart writes it."""
-    return path.replace("{", "<").replace("}", ">")
 
 
 def _html(text: str, status: int = 200) -> Response:
