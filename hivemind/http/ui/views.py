@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
 
+from hivemind.agents import Profiles
 from hivemind.auth import Identity, accounts
 from hivemind.errors import NotAuthenticated, NotFound, NotPermitted
 from hivemind.http.access import Access, whole
@@ -18,15 +19,15 @@ from hivemind.http.ui.shell import Shell, headers, next_page
 from hivemind.persistence import Database
 
 DENIED = Page("", "denied", "Not for this account")
-SIGN_IN, FIRST_RUN = "sign-in", "first-run"
+CHAT, SIGN_IN, FIRST_RUN = "chat", "sign-in", "first-run"
 
 
-def routes(database: Database, access: Access) -> Blueprint:
+def routes(database: Database, profiles: Profiles, access: Access) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("ui", __name__)
     assets = Assets.load()
     _files(blueprint, assets)
-    views = Views(database, access, Shell(assets))
+    views = Views(database, profiles, access, Shell(assets))
     for page in PAGES:
         _show(blueprint, views, page)
     blueprint.register_error_handler(NotAuthenticated, views.lead_to_sign_in)
@@ -37,8 +38,9 @@ def routes(database: Database, access: Access) -> Blueprint:
 class Views:
     """Answers with whole pages: what the gate refuses becomes a way on, or a page that says why."""
 
-    def __init__(self, database: Database, access: Access, shell: Shell) -> None:
+    def __init__(self, database: Database, profiles: Profiles, access: Access, shell: Shell) -> None:
         self._database = database
+        self._profiles = profiles
         self._access = access
         self._shell = shell
 
@@ -52,7 +54,10 @@ class Views:
                 return redirect(onward, 303)
             if first_run != (page.name == FIRST_RUN):
                 return redirect(f"/{FIRST_RUN if first_run else SIGN_IN}", 303)
-        return _html(self._shell.render(page, who, {"next": onward, "params": params}))
+        given: dict[str, object] = {"next": onward, "params": params}
+        if page.name == CHAT:
+            given["profiles"] = [profile for profile in await self._profiles.all() if profile.public]
+        return _html(self._shell.render(page, who, given))
 
     async def lead_to_sign_in(self, _: NotAuthenticated) -> Redirection:
         """Say nothing of the page to who is not signed in, and remember that they wanted it."""
