@@ -43,6 +43,7 @@ from hivemind.providers import Calls, LocalModel, choose, connect, local_install
 from hivemind.schedules import tool as create_schedule
 from hivemind.schedules.ticker import Ticker
 from hivemind.schedules.ticking import sweep
+from hivemind.serverid import server_id
 from hivemind.settings import Settings
 from hivemind.settings_load import Loaded, load
 from hivemind.targets import Targets
@@ -211,6 +212,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         profiles = Profiles(database)
         system = ActorSystem(policies=policies)
         toolbox = await _tools(settings, stack, children, system, database, profiles, guards)
+        server = stack.enter_context(server_id(folder))
         resources = Resources(
             database,
             guards,
@@ -222,6 +224,8 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
             switch,
+            server=server,
+            max_attempts=settings.agents.max_attempts,
         )
         await stack.enter_async_context(system)
         limiter = Limiter(settings.limits)
@@ -258,7 +262,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                     (
                         ChildSpec("kill-switch", KillSwitch, (database, switch), policy=WORKER_POLICY),
                         ChildSpec(
-                            "watchdog", Watchdog, (database, health, settings.watchdog), policy=WORKER_POLICY
+                            "watchdog", Watchdog, (resources, health, settings.watchdog), policy=WORKER_POLICY
                         ),
                         ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),

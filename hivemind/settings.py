@@ -157,6 +157,17 @@ class AuthSettings(Section):
     )
 
 
+class AgentSettings(Section):
+    """How agents work."""
+
+    max_attempts: int = Field(
+        3,
+        gt=0,
+        description="how often a turn may be cut off in one place, by a crash of its agent or of the server, "
+        "before it ends as failed",
+    )
+
+
 class DirectiveSettings(Section):
     """Work that nobody waits for."""
 
@@ -260,6 +271,15 @@ class McpSettings(Section):
     )
 
 
+class ClientSettings(Section):
+    """Where the command line finds a server that does not run here, and how it opens it."""
+
+    url: BaseUrl | None = Field(None, description="the server; unset: where `server` makes it listen")
+    api_key: SecretStr | None = Field(
+        None, description="an API key of yours; unset: the key in `data.secrets_folder`"
+    )
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -285,6 +305,7 @@ class Settings(Section):
     guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
     auth: AuthSettings = AuthSettings()
+    agents: AgentSettings = AgentSettings()
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
     plane: PlaneSettings = PlaneSettings()
@@ -292,6 +313,7 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     outbound: OutboundSettings = OutboundSettings()
     mcp: McpSettings = McpSettings()
+    client: ClientSettings = ClientSettings()
     log: LogSettings = LogSettings()
     supervision: dict[str, dict[str, object]] = Field(
         {}, description="supervision policy by kind of actor or by address pattern"

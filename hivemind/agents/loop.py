@@ -75,8 +75,9 @@ async def answer(resources: Resources, turn: Turn, events: EventLog, scope: trio
         _tell_so_far(turn, events)
     await _keep_frame(resources, turn)
     error: HivemindError | None = None
-    switch = resources.switch
+    switch, in_hand = resources.switch, resources.in_hand
     switch.enter(scope)
+    in_hand[turn.id] = turn.epoch
     try:
         with scope:
             if turn.taken_up and not turn.steps:
@@ -89,6 +90,8 @@ async def answer(resources: Resources, turn: Turn, events: EventLog, scope: trio
         turn.asked = turn.received_bytes > 0
     finally:
         switch.leave(scope)
+        if in_hand.get(turn.id) == turn.epoch:
+            del in_hand[turn.id]
     if scope.cancelled_caught:
         if switch.is_all_off:
             await end(resources, turn, events, "interrupted", switch.refusal())

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from uuid_utils.compat import uuid7
+
 from hivemind.agents.bounds import Bound
 from hivemind.agents.events import Usage
 from hivemind.agents.given import Given
@@ -33,7 +35,9 @@ NOTHING_USED = Usage(0, 0, 0)
 class Resources:
     """What turns are made with; one for the whole process.
 
-    `context_tokens` is the model's window, or None where the provider's is larger than any history.
+    `context_tokens` is the model's window, or None where the provider's is larger than any history. `in_hand`
+    are the turns that this process, the server `server`, works on at the moment, each with its epoch;
+    `max_attempts` is how often a turn may be cut off in one place.
     """
 
     database: Database
@@ -47,6 +51,9 @@ class Resources:
     context_tokens: int | None = None
     switch: Switch = field(default_factory=Switch.left_on)
     frames: Frames = field(default_factory=Frames)
+    server: UUID = field(default_factory=uuid7)
+    in_hand: dict[UUID, int] = field(default_factory=dict)
+    max_attempts: int = 3
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import entities
 from importlib import resources
+from typing import Any
 from urllib.parse import unquote
 
 import re2
@@ -40,6 +41,12 @@ HINTS = {
         r"(?i)\b(?:vtaber|vtabevat|cerivbhf|vafgehpgvba|flfgrz|cebzcg|sbetrg|qvfertneq|ehyrf|bireevqr|"
         r"erirny|wnvyoernx|erfgevpgvbaf|cnffjbeq|frperg)"
     ),
+    "reversed": r"(?i)snoitcurtsni|tpmorp|\bsuoiverp|\berongi\b|senilediug",
+    "scrambled": (
+        r"(?i)\b(?:i[gnor]{4}e|d[isregar]{7}d|b[ypas]{4}s|o[veri]{6}e|f[orge]{4}t|r[evea]{4}l|p[reviou]{6}s|"
+        r"i[nstructio]{9,10}[ns]|s[yste]{4}m|p[romp]{4}t)\b"
+    ),
+    "tags": r"(?i)[a-z,.] {0,1}<\/?[a-z][a-z0-9]{0,9}(?: [^<>]{0,80})?>",
     "escape": r"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}",
 }
 
@@ -49,6 +56,16 @@ OF_TEXT = b"CDIJKLMNOPQRSTUVWXYZabcdef"
 """What each fourth character of base64 is where ASCII is encoded; in random bytes it is so in two of five."""
 HEX = re2.compile(rb"(?:(?:\\x|0x)?(?:[2-7][0-9A-Fa-f]|0[9AaDd])[ ,:]?){8,}")
 SPACED = re2.compile(rb"(?i)(?:^|[^a-z])((?:[a-z0-9][ ._*-]{1,3}){5,}[a-z0-9])(?:[^a-z]|$)")
+SCRAMBLED = re2.compile(HINTS["scrambled"])
+TAGS = re2.compile(r"</?[A-Za-z][^<>]{0,120}>")
+KEY_WORDS = {
+    (word[0], word[-1], "".join(sorted(word))): word
+    for word in (
+        "ignore", "disregard", "bypass", "override", "forget", "reveal", "previous", "instructions",
+        "instruction", "system", "prompt",
+    )
+}  # fmt: skip
+KNOWN = frozenset(KEY_WORDS.values())
 LEET = str.maketrans("0134578@$!|", "oieastbasil")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 LINES = str.maketrans("\r\n\t", "   ")
@@ -164,8 +181,8 @@ def _readings(view: View, hints: AbstractSet[str]) -> Iterator[View]:
         if not names.isdisjoint(hints):
             decoded = decode(text)
             if decoded != text:
-                same = view.same_length and len(decoded) == len(text)
-                yield View(decoded, view.start, view.end, same, decode is _rot13)
+                same = view.same_length and len(decoded) == len(text) and decode is not _reversed
+                yield View(decoded, view.start, view.end, same, decode in (_rot13, _reversed))
     if not _PARTLY.isdisjoint(hints):
         data = text.encode("utf-8", "replace")
         if "spaced" in hints:
@@ -200,6 +217,25 @@ def _leet(text: str) -> str:
 
 def _rot13(text: str) -> str:
     return codecs.encode(text, "rot13")
+
+
+def _reversed(text: str) -> str:
+    return text[::-1]
+
+
+def _unscrambled(text: str) -> str:
+    """The key words whose inner letters have changed places."""
+    return str(SCRAMBLED.sub(_key_word, text))
+
+
+def _key_word(match: Any) -> str:
+    word: str = match.group()
+    low = word.lower()
+    return KEY_WORDS.get((low[0], low[-1], "".join(sorted(low))), word) if low not in KNOWN else word
+
+
+def _untagged(text: str) -> str:
+    return str(TAGS.sub("", text))
 
 
 def _unescaped(text: str) -> str:
@@ -246,6 +282,9 @@ def _character(name: str) -> str | None:
 _WHOLE: tuple[tuple[frozenset[str], Callable[[str], str]], ...] = (
     (frozenset({"leet"}), _leet),
     (frozenset({"rot13"}), _rot13),
+    (frozenset({"reversed"}), _reversed),
+    (frozenset({"scrambled"}), _unscrambled),
+    (frozenset({"tags"}), _untagged),
     (frozenset({"percent", "entity", "escape"}), _unescaped),
 )
 _PARTLY = frozenset({"spaced", "blob", "hex"})

@@ -7,7 +7,7 @@ import trio
 from quart import Blueprint, Response, request
 
 from hivemind.actors import ActorSystem
-from hivemind.agents import Attach, Interrupt
+from hivemind.agents import Attach, Interrupt, control
 from hivemind.agents import answer as turn_end
 from hivemind.audit import Erasure, erase
 from hivemind.errors import AgentBusy, NotFound
@@ -51,7 +51,12 @@ def routes(system: ActorSystem, database: Database) -> Blueprint:
         erasure = await _erase(system, database, conversation_id)
         if erasure.outcome == "unknown":
             raise NotFound("There is no such conversation")
-        return answer({"messages": erasure.messages, "entries": erasure.entries})
+        messages, entries = erasure.messages, erasure.entries
+        # What was said in it was passed on to them. It begins nothing any more, so there come no others.
+        for child in await control.family(database, conversation_id):
+            erasure = await _erase(system, database, child)
+            messages, entries = messages + erasure.messages, entries + erasure.entries
+        return answer({"messages": messages, "entries": entries})
 
     return blueprint
 

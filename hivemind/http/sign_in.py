@@ -10,7 +10,14 @@ from hivemind.audit import Action, record
 from hivemind.auth import Identities, Identity, accounts, sessions
 from hivemind.auth.accounts import User
 from hivemind.auth.attempts import Attempts
-from hivemind.errors import AlreadyRegistered, Conflict, NotAuthenticated, NotPermitted, PasswordsOff, RateLimited
+from hivemind.errors import (
+    AlreadyRegistered,
+    Conflict,
+    NotAuthenticated,
+    NotPermitted,
+    PasswordsOff,
+    RateLimited,
+)
 from hivemind.http.access import COOKIE, Access, cookie, identity, whole
 from hivemind.http.bodies import answer, sent
 from hivemind.http.callers import Callers

@@ -231,7 +231,11 @@ def test_every_stream_of_a_provider_is_one_of_those_known():
         for call in calls_of(ast.parse(path.read_text()))
         if call.endswith(".stream")
     }
-    assert found == {("agents/loop.py", "calls.stream"), ("providers/calls.py", "_provider.stream")}
+    assert found == {
+        ("agents/loop.py", "calls.stream"),
+        ("providers/calls.py", "_provider.stream"),
+        ("guards/matcher.py", "database.stream"),  # Vectorscan's, which reads what the guards give it
+    }
 
 
 def functions_of(module):

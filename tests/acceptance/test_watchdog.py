@@ -197,11 +197,11 @@ def test_health_is_recorded_and_shown_and_not_kept_for_ever(with_site):
         await site.database.execute(
             "insert into health_checks (at, status, checks) values (now() - interval '31 days', 'down', '{}')"
         )
-        while not await site.rows("select 1 from health_checks where status = 'ok' offset 1"):
+        # The next record takes the old one away.
+        while await site.rows("select 1 from health_checks where status = 'down'"):
             await trio.lowlevel.checkpoint()
         (row,) = await site.rows("select checks from health_checks order by id desc limit 1")
         assert row["checks"]["kill_switch"] == {"status": "ok"}
-        assert not await site.rows("select 1 from health_checks where status = 'down'")
         assert site.system.tree("/workers/watchdog").snapshot.facts["health"] == "ok"
 
     with_site(test, watchdog={"health_seconds": 0.05})
