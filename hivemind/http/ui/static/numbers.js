@@ -10,7 +10,7 @@ export function dollars(micros) {
   const value = micros / 1_000_000;
   const size = Math.abs(value);
   const digits = size === 0 || size >= 1 ? 2 : size >= 0.01 ? 3 : 6;
-  return value.toLocaleString(undefined, { style: "currency", currency: "USD", minimumFractionDigits: Math.min(2, digits), maximumFractionDigits: digits });
+  return value.toLocaleString(undefined, { style: "currency", currency: "USD", currencyDisplay: "narrowSymbol", minimumFractionDigits: Math.min(2, digits), maximumFractionDigits: digits });
 }
 
 /** "$1.50", "0.25" or "2" as micro-dollars; NaN where it is no amount. */

@@ -15,7 +15,7 @@ export function keep(parent, items, { key, make, update = null }) {
     if (element && update) update(element, item);
     else if (!element || element.keptAs !== text) {
       const fresh = make(item);
-      if (element === place) place = element?.nextElementSibling ?? place;
+      if (element && element === place) place = element.nextElementSibling;
       element?.remove();
       element = fresh;
       element.dataset.key = name;

@@ -2,9 +2,12 @@
 
 import pytest
 
+from hivemind.auth import Identity
 from hivemind.http.ui.assets import Assets
 from hivemind.http.ui.pages import PAGES, Page, seen_by
 from hivemind.http.ui.shell import Shell, headers, next_page
+
+ADA = Identity("ada", "admin", "operator:user:ada", "user:1", csrf="token")
 
 
 @pytest.mark.parametrize("wanted", ["/", "/agents?state=running", "/agents/0198/x#step", "/%2F/evil.example"])
@@ -32,7 +35,7 @@ def test_nobody_may_frame_a_page_unless_it_says_so():
 def test_each_page_has_its_template():
     shell = Shell(Assets.load())
     for page in PAGES:
-        assert "<!doctype html>" in shell.render(page, None, {"next": "/", "params": {}, "profiles": []})
+        assert "<!doctype html>" in shell.render(page, ADA, {"next": "/", "params": {}, "profiles": []})
 
 
 def test_a_template_escapes_what_it_is_given():
