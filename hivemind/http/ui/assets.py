@@ -5,6 +5,7 @@ may keep every file for good. An address with another digest, of a page that an 
 with what is there now and is not kept.
 """
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ ASK_AGAIN = "no-cache"
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file as it goes out."""
+    """One file as it goes out; `packed` is its gzip, None where that gains nothing."""
 
     body: bytes
+    packed: bytes | None
     kind: str
     tag: str
 
@@ -67,6 +69,6 @@ class Assets:
 
 
 def _asset(name: str, body: bytes) -> Asset:
-    return Asset(
-        body, KINDS[name.rpartition(".")[2]], hashlib.sha256(name.encode() + b"\0" + body).hexdigest()
-    )
+    packed = gzip.compress(body, mtime=0)
+    tag = hashlib.sha256(name.encode() + b"\0" + body).hexdigest()
+    return Asset(body, packed if len(packed) < 0.9 * len(body) else None, KINDS[name.rpartition(".")[2]], tag)

@@ -92,8 +92,12 @@ def _files(blueprint: Blueprint, assets: Assets) -> None:
         asset = assets.get(name)
         if asset is None:
             raise NotFound("There is no such file")
-        response = Response(asset.body, content_type=asset.kind)
-        response.set_etag(asset.tag)
+        packs = asset.packed is not None and request.accept_encodings["gzip"] > 0
+        response = Response(asset.packed if packs else asset.body, content_type=asset.kind)
+        response.set_etag(f"{asset.tag}.gz" if packs else asset.tag)
+        if packs:
+            response.headers["Content-Encoding"] = "gzip"
+        response.vary.add("Accept-Encoding")
         response.headers["Cache-Control"] = assets.keeping(digest)
         response.headers["X-Content-Type-Options"] = "nosniff"
         return await response.make_conditional(request)
