@@ -20,6 +20,7 @@ from hivemind.agents.tools import delegate, fetch, knowledge, task
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.audit import HEADS_FILE, HeadKey, Sealer
+from hivemind.auth import Identities
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
 from hivemind.errors import ConfigError, HivemindError
@@ -245,8 +246,10 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             limiter,
             tuning,
             refusals,
+            Identities(database, keys.admin_api_key, settings.auth.session_idle_seconds),
+            callers,
+            settings.auth,
             settings.plane.webhook_secret,
-            admin_api_key=keys.admin_api_key,
             max_body_bytes=settings.server.max_body_bytes,
         )
         await system.start(

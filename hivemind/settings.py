@@ -141,6 +141,22 @@ class BudgetSettings(Section):
     )
 
 
+class AuthSettings(Section):
+    """How people sign in."""
+
+    session_seconds: Positive = Field(2_592_000, description="how long a session lasts at the most")
+    session_idle_seconds: Positive = Field(604_800, description="how long an unused session lasts")
+    public_url: BaseUrl | None = Field(
+        None, description="the address that browsers use; https makes the session's cookie Secure"
+    )
+    forward_auth: bool = Field(
+        False, description="true: a proxy in front signs people in, and says who they are in headers"
+    )
+    forward_auth_trusted_nets: tuple[Network, ...] = Field(
+        (), description="networks (CIDR) of the proxies whose identity headers are believed"
+    )
+
+
 class AgentSettings(Section):
     """How agents work."""
 
@@ -255,6 +271,15 @@ class McpSettings(Section):
     )
 
 
+class ClientSettings(Section):
+    """Where the command line finds a server that does not run here, and how it opens it."""
+
+    url: BaseUrl | None = Field(None, description="the server; unset: where `server` makes it listen")
+    api_key: SecretStr | None = Field(
+        None, description="an API key of yours; unset: the key in `data.secrets_folder`"
+    )
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -279,6 +304,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
+    auth: AuthSettings = AuthSettings()
     agents: AgentSettings = AgentSettings()
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
@@ -287,6 +313,7 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     outbound: OutboundSettings = OutboundSettings()
     mcp: McpSettings = McpSettings()
+    client: ClientSettings = ClientSettings()
     log: LogSettings = LogSettings()
     supervision: dict[str, dict[str, object]] = Field(
         {}, description="supervision policy by kind of actor or by address pattern"

@@ -49,7 +49,7 @@ _SHOWN_PROBLEMS = 20
 def _filtered(command: click.decorators.FC) -> click.decorators.FC:
     for name in reversed(FILTERS):
         command = click.option(f"--{name}", help=f"Only rows with this {name}.")(command)
-    return click.option("--url", help="The server; by default where the settings make it listen.")(command)
+    return click.option("--url", help="The server; by default the one of the settings.")(command)
 
 
 @click.group()
@@ -86,7 +86,7 @@ def export(url: str | None, output: TextIO, **filters: str | None) -> None:
 
 @audit.command(epilog=example("hivemind audit verify audit.jsonl"))
 @click.argument("file", required=False, type=click.File("r", encoding="utf-8"))
-@click.option("--url", help="The server; by default where the settings make it listen.")
+@click.option("--url", help="The server; by default the one of the settings.")
 @click.option("--database", "direct", is_flag=True, help="Read the database itself: no server is needed.")
 @click.option(
     "--public-key", "public_keys", multiple=True, help="In hex; by default those of this installation."

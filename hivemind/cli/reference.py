@@ -30,10 +30,13 @@ _CLI = """\
 
 Made by `make docs` from `hivemind/cli/`; do not edit.
 
-`hivemind VERB --help` shows the same in the terminal. What asks a server takes `--url`, else the address
-that the settings make the server listen on, and opens it with the key in `secrets/admin_api_key`. With
-`--json` the output is what the server says: one document on one line. `hivemind tasks` is
-`hivemind tasks list`, and so on.
+`hivemind VERB --help` shows the same in the terminal. With `--json` the output is what the server says: one
+document on one line. `hivemind tasks` is `hivemind tasks list`, and so on.
+
+What asks a server asks the one at `--url`, else at `HIVEMIND_CLIENT_URL`, else the one that runs here by the
+settings. It opens it with the key in `HIVEMIND_CLIENT_API_KEY` (or `…_FILE`), else with this installation's
+own in `secrets/admin_api_key`. From another machine, take a key of your own: what you do is audited under its
+name, and it opens no more than its role.
 
 Colours are for terminals. `NO_COLOR=1` switches them off, `FORCE_COLOR=1` on; the former wins. Into a pipe
 tables are not cut to any width."""

@@ -17,7 +17,7 @@ from hivemind.agents import Failed, Followed, Interrupt, Profile, Profiles, User
 from hivemind.agents import Reply as AgentReply
 from hivemind.errors import HivemindError, InputTooLong, InvalidRequest, NotFound, Refused
 from hivemind.http import openai_reply as told
-from hivemind.http.access import Access
+from hivemind.http.access import Access, identity
 from hivemind.http.limits import Limiter
 from hivemind.http.openai_body import CompletionBody
 from hivemind.http.openai_reply import Completion, Telling
@@ -27,7 +27,6 @@ from hivemind.http.request import EventStream, Reply, Request
 COMPLETIONS = "/v1/chat/completions"
 MODELS = "/v1/models"
 # Whoever has the key of the installation.
-CALLER = "key:admin"
 _MAX_KEY_CHARS = 200
 
 
@@ -46,11 +45,11 @@ class OpenAI:
     async def complete(self, request: Request) -> Reply | EventStream:
         """One completion, whole or as a stream."""
         try:
-            self._access.let_in("operator", request, _key(request))
+            await self._access.let_in("operator", request)
             try:
                 return await self._complete(request)
             except Refused as refusal:
-                self._refusals.note(refusal, CALLER, None)
+                self._refusals.note(refusal, identity().caller, None)
                 raise
         except HivemindError as error:
             return told.refusal(error)
@@ -58,7 +57,7 @@ class OpenAI:
     async def models(self, request: Request) -> Reply:
         """All profiles."""
         try:
-            self._access.let_in("operator", request, _key(request))
+            await self._access.let_in("operator", request)
             found = [told.model(profile) for profile in await self._profiles.all()]
         except HivemindError as error:
             return told.refusal(error)
@@ -67,7 +66,7 @@ class OpenAI:
     async def model(self, request: Request) -> Reply:
         """One profile."""
         try:
-            self._access.let_in("operator", request, _key(request))
+            await self._access.let_in("operator", request)
             return Reply.of(told.model(await self._profile(request.params["model"])))
         except HivemindError as error:
             return told.refusal(error)
@@ -86,8 +85,9 @@ class OpenAI:
         key = request.header(b"idempotency-key") or f"once-{uuid4()}"
         if len(key) > _MAX_KEY_CHARS:
             raise InvalidRequest("The header Idempotency-Key must have 1 to 200 characters")
-        scope = f"openai:{profile.id}:{CALLER}"
-        message = UserMessage(text, profile, CALLER, True, (scope, key), given=given)
+        caller = identity().caller
+        scope = f"openai:{profile.id}:{caller}"
+        message = UserMessage(text, profile, caller, True, (scope, key), given=given)
         agent = self._system.at(f"/agents/{uuid7()}")
         completion = Completion(profile.slug, usage_wanted=body.usage_wanted)
         if body.stream:
@@ -139,11 +139,3 @@ async def _chunks(
                     yield line
         except HivemindError as error:
             yield b"data: " + orjson.dumps(told.error_of(error)) + b"\n\n"
-
-
-def _key(request: Request) -> str | None:
-    """The key, from either header."""
-    scheme, _, token = (request.header(b"authorization") or "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return request.header(b"x-api-key")

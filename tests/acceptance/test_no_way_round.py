@@ -45,6 +45,24 @@ ROUTES = {
     "GET /api/v1/health": NO_TEXT,
     "GET /api/v1/actors": NO_TEXT,
     "GET /api/v1/actors/{address}": NO_TEXT,
+    "GET /auth/state": NO_TEXT,
+    "POST /auth/register": NO_TEXT,
+    "POST /auth/login": NO_TEXT,
+    "POST /auth/logout": NO_TEXT,
+    "GET /auth/me": NO_TEXT,
+    "POST /auth/password": NO_TEXT,
+    "GET /api/v1/users": NO_TEXT,
+    "POST /api/v1/users": NO_TEXT,
+    "GET /api/v1/users/{user_id}": NO_TEXT,
+    "PATCH /api/v1/users/{user_id}": NO_TEXT,
+    "DELETE /api/v1/users/{user_id}": NO_TEXT,
+    "GET /api/v1/users/{user_id}/sessions": NO_TEXT,
+    "DELETE /api/v1/users/{user_id}/sessions/{session_id}": NO_TEXT,
+    "GET /api/v1/api-keys": NO_TEXT,
+    "POST /api/v1/api-keys": NO_TEXT,
+    "GET /api/v1/api-keys/{key_id}": NO_TEXT,
+    "POST /api/v1/api-keys/{key_id}/rotate": NO_TEXT,
+    "DELETE /api/v1/api-keys/{key_id}": NO_TEXT,
     "GET /api/v1/kill-switch": NO_TEXT,
     "PUT /api/v1/kill-switch": NO_TEXT,
     "GET /api/v1/actors/events": NO_TEXT,
@@ -288,7 +306,7 @@ def test_every_route_is_in_the_table():
         ]
 
     talk = Chat(*blank(Chat))
-    lane = routes.lane(talk, *blank(routes.lane)[1:], admin_api_key="x", max_body_bytes=1)
+    lane = routes.lane(talk, *blank(routes.lane)[1:], max_body_bytes=1)
     found = {f"{'WS' if isinstance(r, SocketRoute) else r.method} {r.path}" for r in lane.routes}
     for rule in lane._app.url_map.iter_rules():
         if not rule.endpoint.endswith("static"):
