@@ -28,7 +28,8 @@ LONGEST_QUESTION = 1_000
 MENTION = re2.compile(
     r"(?i)\b(?:phrases?|strings?|words|texts?|patterns?|regex(?:es)?|expressions?|terms?|examples?|keywords?|"
     r"(?:sentence|prompt|message|attempt|thing|input|request)s? like|e\.g\.|such as|says|said|reads|contains|"
-    r"containing|called|titled|named|quotes|attacks?|lists?|blocks|detects|flags|catches|matches|filters|why|what does|"
+    r"containing|called|titled|named|quotes|attacks?|lists?|"
+    r"blocks|detects|flags|catches|matches|filters|why|what does|"
     r"mean(?:ing|s)(?: of| by)?|difference between) ?[,:]? {0,2}"
     r"(?P<said>[\"'`\x{ab}\x{2018}\x{201c}][^\"'`\x{bb}\x{2019}\x{201d}\n]{4,100}[\"'`\x{bb}\x{2019}\x{201d}])"
 )
