@@ -1,6 +1,6 @@
 """A running server as its operator asks it: one request with the admin key, and whole lists."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -54,6 +54,12 @@ class Operator:
                 break
             query["cursor"] = page["next_cursor"]
         return found
+
+    async def pieces(self, path: str, accept: str) -> AsyncGenerator[bytes, None]:
+        """What comes from `path`, piece by piece, for as long as it comes."""
+        async with HttpClient(max_connections=1) as client:
+            async for piece in remote.pieces(client, self.base, path, accept, self.api_key):
+                yield piece
 
     async def _ask(self, method: str, path: str, body: object, timeout_seconds: float) -> Document:
         async with HttpClient(max_connections=1) as client:

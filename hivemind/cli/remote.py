@@ -1,7 +1,7 @@
 """The running server as the command line sees it: where it is, one request, and its errors as ours."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 
 import trio
 
@@ -88,6 +88,24 @@ async def ask(
         why = error.message.rpartition(": ")[2]
         raise Unreachable(f"no server at {url}: {why}", remedy=START_IT) from error
     return reply.status, {} if reply.status == 204 else parse(answered, url)
+
+
+async def pieces(
+    client: HttpClient, url: str, path: str, accept: str, api_key: str
+) -> AsyncGenerator[bytes, None]:
+    """The pieces of the answer from `path`, as they come.
+
+    Raises:
+        Unreachable: nothing answers, or it breaks off.
+        RemoteError: the server refused.
+    """
+    headers = [(b"Accept", accept.encode()), (b"X-API-Key", api_key.encode())]
+    async with client.call(Target.parse(url + path), headers, None, method=b"GET") as reply:
+        if reply.status != 200:
+            document = parse(await reply.start(_LARGEST_REPLY_BYTES), url)
+            raise error_of(document) or Unreachable(f"{url} answered with {reply.status}")
+        while piece := await reply.read():
+            yield piece
 
 
 def parse(body: bytes | str, url: str) -> Mapping[str, object]:
