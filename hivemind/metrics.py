@@ -26,9 +26,9 @@ class Metric:
 
 CATALOGUE: Mapping[str, Metric] = {
     "hivemind_build_info": Metric("info", "The release that runs.", ("version", "python")),
-    "hivemind_process_cpu_seconds_total": Metric("counter", "Processor time of this process, all threads."),
-    "hivemind_process_resident_memory_bytes": Metric("gauge", "Memory of this process that is in RAM."),
-    "hivemind_process_open_fds": Metric("gauge", "Open file descriptors of this process."),
+    "process_cpu_seconds_total": Metric("counter", "Processor time of this process, all threads."),
+    "process_resident_memory_bytes": Metric("gauge", "Memory of this process that is in RAM."),
+    "process_open_fds": Metric("gauge", "Open file descriptors of this process."),
     "hivemind_actors": Metric("gauge", "Actors by kind and state.", ("kind", "state")),
     "hivemind_actor_mailbox_messages": Metric("gauge", "Messages that wait, over all of a kind.", ("kind",)),
     "hivemind_actor_mailbox_high_water_messages": Metric(
@@ -42,7 +42,7 @@ CATALOGUE: Mapping[str, Metric] = {
     ),
     "hivemind_actor_handler_seconds": Metric(
         "histogram",
-        "Time in which a handler kept the loop. Sampled: the last messages of a batch, and one in 64 of the "
+        "Time in which a handler kept the loop, up to its first wait. Sampled: the last messages of a batch, and one in 64 of the "
         "calls that are answered on the caller's time.",
         ("kind",),
     ),
@@ -81,9 +81,6 @@ CATALOGUE: Mapping[str, Metric] = {
     ),
     "hivemind_approvals_waiting": Metric("gauge", "Questions to people that are not answered."),
     "hivemind_directives": Metric("gauge", "Directives that have not ended, by state.", ("state",)),
-    "hivemind_schedule_ticks": Metric(
-        "gauge", "Due times of schedules that are on record, by outcome.", ("outcome",)
-    ),
     "hivemind_scrape_complete": Metric(
         "gauge", "0 when the database did not answer and its metrics are missing."
     ),

@@ -2,7 +2,5 @@
 -- One row: what only the database knows, each a count that an index answers.
 select (select count(*) from approvals where state = 'pending') as approvals,
        (select coalesce(jsonb_object_agg(state, n), '{}')
-        from (select state, count(*) as n from directives where state not in ('done', 'failed', 'cancelled') group by state) d
-       ) as directives,
-       (select coalesce(jsonb_object_agg(outcome, n), '{}')
-        from (select outcome, count(*) as n from schedule_ticks group by outcome) t) as ticks
+        from (select state, count(*) as n from directives where state in ('queued', 'running') group by state) d
+       ) as directives

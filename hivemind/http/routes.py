@@ -30,6 +30,7 @@ from hivemind.http import (
     schedules,
     supervision,
     tasks,
+    ui,
     users,
 )
 from hivemind.http import profiles as profiles_http
@@ -99,6 +100,7 @@ def lane(
     app.register_blueprint(
         Scrape(system, database, health, calls, switch, counts, access, metrics_access).routes()
     )
+    app.register_blueprint(ui.routes(database, profiles, access))
     access.install(app)
     metrics.count_requests(app, counts)
     streams = AgentStreams(system, database, profiles)

@@ -16,8 +16,9 @@ from hivemind.settings_load import CONFIG_VARIABLE, leaves
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "reference" / "http-api.md").read_text()
+ERRORS = (DOCS / "reference" / "errors.md").read_text()
 CODES = {
-    code: int(status) for code, status in re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", PAGE, re.MULTILINE)
+    code: int(status) for code, status in re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \|", ERRORS, re.MULTILINE)
 }
 
 
