@@ -71,8 +71,7 @@ async def answer(resources: Resources, turn: Turn, events: EventLog, scope: trio
     what there is, and says so. Switched off, it ends at once. Whoever cancels `scope` (see `time`) ends it
     himself.
     """
-    if not events.events:
-        _tell_so_far(turn, events)
+    _tell_so_far(turn, events)
     await _keep_frame(resources, turn)
     error: HivemindError | None = None
     switch, in_hand = resources.switch, resources.in_hand
@@ -168,6 +167,10 @@ def abandon(resources: Resources, turn: Turn) -> None:
 
 
 def _tell_so_far(turn: Turn, events: EventLog) -> None:
+    """What came before: all of it, or what persons have said while the turn waited."""
+    if events.events:
+        _tell_meanwhile(turn, events)
+        return
     events.append(Accepted(turn.id, turn.agent_id))
     for step in turn.steps:
         if step.text:
@@ -176,6 +179,13 @@ def _tell_so_far(turn: Turn, events: EventLog) -> None:
             events.append(ToolCalled(effect.id, effect.call.name, effect.arguments))
             if effect.outcome is not None:
                 events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
+
+
+def _tell_meanwhile(turn: Turn, events: EventLog) -> None:
+    told = {event.effect_id for event in events.events if isinstance(event, ToolEnded)}
+    for effect in turn.steps[-1].effects if turn.steps else ():
+        if effect.outcome is not None and effect.id not in told:
+            events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
 
 
 async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html import entities
 from importlib import resources
-from typing import Any
 from urllib.parse import unquote
 
 import re2
@@ -42,10 +41,20 @@ HINTS = {
         r"erirny|wnvyoernx|erfgevpgvbaf|cnffjbeq|frperg)"
     ),
     "reversed": r"(?i)snoitcurtsni|tpmorp|\bsuoiverp|\berongi\b|senilediug",
-    "scrambled": (
-        r"(?i)\b(?:i[gnor]{4}e|d[isregar]{7}d|b[ypas]{4}s|o[veri]{6}e|f[orge]{4}t|r[evea]{4}l|p[reviou]{6}s|"
-        r"i[nstructio]{9,10}[ns]|s[yste]{4}m|p[romp]{4}t)\b"
+    # Not a reading, but that the rules of other languages may match.
+    "foreign": (
+        r"(?i)instruc(?:c|o)|istruzion|anweisung|instruktion|vorgaben|befehle|richtlinien|consignes|"
+        r"instructions (?:pre|ci|ca|se|in|du|an)|regles|reglas|regras|regole|regeln|instructies|opdrachten|"
+        r"talimat|kural|komutlar|instrukcj|polecen|directrices|diretrizes|direttive|normas|ordenes|ordini|"
+        r"(?:tes|vos) directives|modo (?:desarrollador|dios)|"
+        r"(?:sin|sem|sans|senza|ohne) (?:[a-z]+ )?(?:restri|limit|filt|cens|zens|moral|eti|ethi|einschr|"
+        r"grenz|beschr|tabu)|"
+        r"prompts? (?:de|do|del|di) sistema|(?:prompt|invite|message) (?:du )?systeme|system-?prompt|"
+        r"systemanweisung|systemnachricht|(?:geheimen|versteckten) prompt|"
+        r"(?:mensaje|mensagem|messaggio) d(?:e|o|el|i) sistema|(?:tu|su|seu|teu|tuo|ton|votre|deinen?) prompt"
     ),
+    # The word that an attack of this kind seldom does without; more of them would cost more than they find.
+    "scrambled": r"(?i)\bp[reviou]{6}s\b",
     "tags": r"(?i)[a-z,.] {0,1}<\/?[a-z][a-z0-9]{0,9}(?: [^<>]{0,80})?>",
     "escape": r"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}",
 }
@@ -56,8 +65,9 @@ OF_TEXT = b"CDIJKLMNOPQRSTUVWXYZabcdef"
 """What each fourth character of base64 is where ASCII is encoded; in random bytes it is so in two of five."""
 HEX = re2.compile(rb"(?:(?:\\x|0x)?(?:[2-7][0-9A-Fa-f]|0[9AaDd])[ ,:]?){8,}")
 SPACED = re2.compile(rb"(?i)(?:^|[^a-z])((?:[a-z0-9][ ._*-]{1,3}){5,}[a-z0-9])(?:[^a-z]|$)")
-SCRAMBLED = re2.compile(HINTS["scrambled"])
-TAGS = re2.compile(r"</?[A-Za-z][^<>]{0,120}>")
+LONGEST_TAG = 120
+MOST_SCRAMBLED = 256
+BETWEEN = bytes(byte if chr(byte).isalpha() and byte < 128 else 32 for byte in range(256))
 KEY_WORDS = {
     (word[0], word[-1], "".join(sorted(word))): word
     for word in (
@@ -65,7 +75,8 @@ KEY_WORDS = {
         "instruction", "system", "prompt",
     )
 }  # fmt: skip
-KNOWN = frozenset(KEY_WORDS.values())
+INITIALS = frozenset(ord(word[0]) for word in KEY_WORDS.values())
+LENGTHS = frozenset(map(len, KEY_WORDS.values()))
 LEET = str.maketrans("0134578@$!|", "oieastbasil")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 LINES = str.maketrans("\r\n\t", "   ")
@@ -225,17 +236,27 @@ def _reversed(text: str) -> str:
 
 def _unscrambled(text: str) -> str:
     """The key words whose inner letters have changed places."""
-    return str(SCRAMBLED.sub(_key_word, text))
-
-
-def _key_word(match: Any) -> str:
-    word: str = match.group()
-    low = word.lower()
-    return KEY_WORDS.get((low[0], low[-1], "".join(sorted(low))), word) if low not in KNOWN else word
+    words = set(text.encode("ascii", "replace").lower().translate(BETWEEN).split())
+    candidates = [word for word in words if len(word) in LENGTHS and word[0] in INITIALS]
+    for one in sorted(candidates)[:MOST_SCRAMBLED]:
+        word = one.decode("ascii")
+        meant = KEY_WORDS.get((word[0], word[-1], "".join(sorted(word))))
+        if meant is not None and meant != word:
+            for spelt in (word, word.capitalize(), word.upper()):
+                text = text.replace(spelt, meant)
+    return text
 
 
 def _untagged(text: str) -> str:
-    return str(TAGS.sub("", text))
+    head, *rest = text.split("<")
+    return head + "".join(map(_behind_tag, rest))
+
+
+def _behind_tag(piece: str) -> str:
+    """The text after an angle bracket, without the tag that it opens."""
+    tag, end, rest = piece.partition(">")
+    is_tag = end and len(tag) <= LONGEST_TAG and tag.removeprefix("/")[:1].isalpha()
+    return rest if is_tag else "<" + piece
 
 
 def _unescaped(text: str) -> str:

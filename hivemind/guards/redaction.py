@@ -37,6 +37,7 @@ RESCAN_EFFORT = 200
 """Behind a value whose end must be looked for, the scan begins anew."""
 REGION = 1_024
 """At least so much is withheld when the effort is used up."""
+LONGEST_CHARACTER = 4
 WITHHELD = "limit.too_dense"
 
 
@@ -337,7 +338,8 @@ def _stretch_around(data: bytes, kinds: bytes, position: int, floor: int) -> tup
         if position < cut:
             return start, cut, True
         start = cut
-    return start, end, False
+    # A stream is cut before it is known whether more follows, at a character's start: so long is cut, too.
+    return start, end, end - start > stretch.LONGEST - LONGEST_CHARACTER
 
 
 def _apart(hits: list[Hit]) -> list[Hit]:

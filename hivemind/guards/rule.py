@@ -37,6 +37,8 @@ class Rule:
     reading: str = "any"
     """Where a hit counts: in `any` reading, in the `text` as it came, in what was `decoded`; or in the
     `letters` of a text, its pattern written in letters and groups only."""
+    language: str = ""
+    """The language that it is in, where that is not English."""
     examples: tuple[str, ...] = field(default=(), repr=False)
     counterexamples: tuple[str, ...] = field(default=(), repr=False)
 

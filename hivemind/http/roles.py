@@ -110,4 +110,10 @@ ROUTES: Mapping[str, Role | None] = {
     "POST /v1/chat/completions": "operator",
     "GET /v1/models": "operator",
     "GET /v1/models/{model}": "operator",
+    # Pages: what they show comes from the routes above, with the visitor's own rights.
+    "GET /": "viewer",
+    "GET /first-run": None,
+    "GET /sign-in": None,
+    "GET /favicon.ico": None,
+    "GET /static/{digest}/{name}": None,
 }

@@ -28,6 +28,7 @@ from hivemind.http import (
     schedules,
     supervision,
     tasks,
+    ui,
     users,
 )
 from hivemind.http import profiles as profiles_http
@@ -87,6 +88,7 @@ def lane(
     app.register_blueprint(SignIn(database, identities, access, callers, auth).routes())
     app.register_blueprint(users.routes(database, identities))
     app.register_blueprint(api_keys.routes(database, identities))
+    app.register_blueprint(ui.routes(database, profiles, access))
     access.install(app)
     streams = AgentStreams(system, database, profiles)
     dialect = OpenAI(system, profiles, limiter, refusals, access)

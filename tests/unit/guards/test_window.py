@@ -77,6 +77,16 @@ def test_text_without_a_place_to_cut(filler, around, inner, cuts):
     assert (joined, findings) == (whole.text, whole.findings)
 
 
+@pytest.mark.parametrize("letter", ["x", "é"])
+@pytest.mark.parametrize("more", range(2026, 2036))
+def test_a_value_up_to_the_place_where_a_word_is_cut(letter, more):
+    text = "x" * 2032 + "C:\\Program Files\\Hive\\a.docx" + (letter * more)[:more] + " end"
+    whole = GUARDS.check_output(text)
+    for cut in range(4080, 4096):
+        joined, _, findings = streamed(text, [cut])
+        assert (joined, findings) == (whole.text, whole.findings), cut
+
+
 def test_text_that_is_withheld_beside_characters_of_several_bytes():
     text = "1 " * 1004 + "日本" + "1 " * 1004 + " end"
     whole = GUARDS.check_output(text)
