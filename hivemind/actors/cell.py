@@ -339,6 +339,7 @@ class Cell:
         self.last_exit = LastExit(exit.reason, text, now)
         # Kept longer, the error would keep its frames alive.
         self.ending = None
+        self.system.meters[self.cls.kind].exits[exit.reason] += 1
         supervisor = self.supervisor
         try:
             actor.on_exit(exit)

@@ -149,6 +149,7 @@ async def end(
         error = Interrupted("The conversation is being served elsewhere")
     else:
         abandon(resources, turn)
+        _count(resources, turn, state)
     if error is not None:
         events.append(Failed(error))
     else:
@@ -164,6 +165,19 @@ def abandon(resources: Resources, turn: Turn) -> None:
             tool = resources.toolbox.find(turn.profile, effect.call.name)
             if tool is not None and tool.abandon is not None:
                 tool.abandon(effect.id)
+
+
+def _count(resources: Resources, turn: Turn, state: TurnState) -> None:
+    """What operators measure of a turn that has ended here."""
+    counts, used = resources.counts, turn.total()
+    profile = (turn.profile.slug,)
+    counts.add("hivemind_turns_total", (*profile, state))
+    counts.add("hivemind_tokens_total", (*profile, "input"), used.input_tokens)
+    counts.add("hivemind_tokens_total", (*profile, "output"), used.output_tokens)
+    counts.add("hivemind_cost_micros_total", profile, used.cost_micros)
+    counts.time("hivemind_turn_seconds", profile, trio.current_time() - turn.began_seconds)
+    if turn.first_seconds is not None:
+        counts.time("hivemind_first_token_seconds", profile, turn.first_seconds)
 
 
 def _tell_so_far(turn: Turn, events: EventLog) -> None:
@@ -291,6 +305,8 @@ async def _handed_over(resources: Resources, calls: Sequence[ToolCall]) -> tuple
 
 def _release(turn: Turn, events: EventLog, text: str) -> None:
     if text:
+        if turn.first_seconds is None:
+            turn.first_seconds = trio.current_time() - turn.began_seconds
         if turn.steps and len(turn.released) == turn.step_began and turn.released:
             text = _PARAGRAPH + text
         turn.released.append(text)
