@@ -292,7 +292,8 @@ def _forward(settings: AuthSettings, secret: bytes) -> Forward | None:
     """What believes the proxy in front, where one signs people in."""
     if not settings.forward_auth:
         return None
-    return Forward(settings.group_roles, settings.default_role, secret)
+    proxies = networks(settings.forward_auth_trusted_nets)
+    return Forward(proxies, settings.group_roles, settings.default_role, secret)
 
 
 def _supervision(settings: Settings) -> dict[str, dict[str, object]]:

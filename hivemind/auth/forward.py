@@ -5,7 +5,8 @@ The headers are unsigned: they count from a proxy that is trusted, and from nobo
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from hivemind.auth.identity import Identity
 from hivemind.auth.role import Role, covers
@@ -14,14 +15,23 @@ USERNAME, EMAIL, GROUPS = b"x-authentik-username", b"x-authentik-email", b"x-aut
 HEADERS = (USERNAME, EMAIL, GROUPS, b"x-authentik-name", b"x-authentik-uid")
 _MAX_CHARS = 200
 
+Network = IPv4Network | IPv6Network
+
 
 class Forward:
     """Turns headers into an identity; `roles` says which role the members of a group have."""
 
-    def __init__(self, roles: Mapping[str, Role], everybody: Role | None, secret: bytes) -> None:
+    def __init__(
+        self, proxies: Sequence[Network], roles: Mapping[str, Role], everybody: Role | None, secret: bytes
+    ) -> None:
+        self._proxies = proxies
         self._roles = roles
         self._everybody = everybody
         self._secret = secret
+
+    def believes(self, peer: IPv4Address | IPv6Address | None) -> bool:
+        """Whether a connection from there may name somebody."""
+        return peer is not None and any(peer.version == net.version and peer in net for net in self._proxies)
 
     def identity(self, header: Callable[[bytes], str | None]) -> Identity | None:
         """Who the headers name; None where nobody is named, or nobody with a role."""

@@ -6,7 +6,7 @@ cannot be checked is refused. A change that comes with a cookie has to prove tha
 
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from quart import Request as QuartRequest
 from hivemind.auth import Identities, Identity, Role, covers
 from hivemind.auth.forward import HEADERS, Forward
 from hivemind.errors import HivemindError, NotAuthenticated, NotPermitted
-from hivemind.http.callers import Network, in_any, parse_address
+from hivemind.http.callers import parse_address
 from hivemind.http.lane import Handler, Route, SocketHandler, SocketRoute
 from hivemind.http.request import EventStream, Reply, Request
 from hivemind.http.roles import ROUTES
@@ -46,13 +46,11 @@ class Access:
         identities: Identities,
         refused: Refused,
         forward: Forward | None = None,
-        proxies: Sequence[Network] = (),
     ) -> None:
-        """`forward`: the proxies among `proxies` say who somebody is."""
+        """`forward`: a proxy in front says who somebody is."""
         self._identities = identities
         self._refused = refused
         self._forward = forward
-        self._proxies = proxies
 
     def guarded(self, route: Route | SocketRoute) -> Route | SocketRoute:
         """A route of the lane behind the gate; one that is open stays as it is, and costs nothing."""
@@ -136,8 +134,7 @@ class Access:
         """
         if not any(asked.header(name) for name in HEADERS):
             return None
-        address = parse_address(asked.peer)
-        if address is None or not in_any(address, self._proxies):
+        if not forward.believes(parse_address(asked.peer)):
             raise NotPermitted(
                 "Identity headers are believed from the proxy in front only",
                 remedy="name its network in HIVEMIND_FORWARD_AUTH_TRUSTED_NETS",

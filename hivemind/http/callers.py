@@ -36,7 +36,7 @@ class Callers:
     def believes(self, peer: str) -> bool:
         """Whether the peer is a proxy whose headers count."""
         address = parse_address(peer)
-        return address is not None and in_any(address, self._trusted)
+        return address is not None and _in_any(address, self._trusted)
 
     def hash(self, address: str) -> str:
         """What stands for an address."""
@@ -60,7 +60,7 @@ def client_address(peer: str, forwarded_for: str | None, trusted: Sequence[Netwo
     if nearest is None or not trusted or not forwarded_for:
         return str(nearest) if nearest is not None else peer
     for hop in reversed(forwarded_for.split(",")):
-        if not in_any(nearest, trusted):
+        if not _in_any(nearest, trusted):
             break
         address = parse_address(hop)
         if address is None:
@@ -93,6 +93,5 @@ def site(address: str) -> str:
     return str(parsed) if parsed is not None else address
 
 
-def in_any(address: Address, trusted: Sequence[Network]) -> bool:
-    """Whether an address is in one of these networks."""
+def _in_any(address: Address, trusted: Sequence[Network]) -> bool:
     return any(address.version == network.version and address in network for network in trusted)

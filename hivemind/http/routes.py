@@ -37,7 +37,7 @@ from hivemind.http import (
 from hivemind.http import profiles as profiles_http
 from hivemind.http.access import Access
 from hivemind.http.agent_streams import AgentStreams
-from hivemind.http.callers import Callers, networks
+from hivemind.http.callers import Callers
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane, Route
 from hivemind.http.limits import Limiter
@@ -77,7 +77,7 @@ def lane(
 ) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind", static_folder=None)
-    access = Access(identities, chat.refused, forward, networks(auth.forward_auth_trusted_nets))
+    access = Access(identities, chat.refused, forward)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health))
     app.register_blueprint(supervision.routes(system, tuning, database))
