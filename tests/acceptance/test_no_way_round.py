@@ -46,6 +46,7 @@ ROUTES = {
     "GET /api/v1/actors": NO_TEXT,
     "GET /api/v1/actors/{address}": NO_TEXT,
     "GET /": NO_TEXT,
+    "GET /costs": NO_TEXT,
     "GET /first-run": NO_TEXT,
     "GET /sign-in": NO_TEXT,
     "GET /favicon.ico": NO_TEXT,

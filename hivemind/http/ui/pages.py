@@ -30,6 +30,7 @@ class Page:
 
 PAGES: tuple[Page, ...] = (
     Page("/", "chat", "Chat", "Talk", "chat"),
+    Page("/costs", "costs", "Costs", "Govern", "costs"),
     Page("/sign-in", "sign-in", "Sign in"),
     Page("/first-run", "first-run", "Welcome"),
 )
