@@ -26,7 +26,6 @@ class User:
     username: str
     email: str | None
     role: Role
-    issuer: str | None
     disabled_at: datetime | None
     signed_in_at: datetime | None
     created_at: datetime

@@ -32,7 +32,7 @@ select * from users where %(after)s::text is null or username > %(after)s order 
 select * from users where id = %s
 
 -- name: proof
-select * from users where username = %s and disabled_at is null and password_hash is not null
+select * from users where username = %s and disabled_at is null
 
 -- name: change
 -- No row where the last account that may administer would go.

@@ -43,7 +43,6 @@ async def begin(
     *,
     caller: str | None,
     user_agent: str | None,
-    id_token: str | None = None,
 ) -> Opened:
     """Open a session under a new token, whatever the browser had before."""
     token = secrets.token_urlsafe(_TOKEN_BYTES)
@@ -53,7 +52,6 @@ async def begin(
         "user": user_id,
         "caller": caller,
         "user_agent": (user_agent or "")[:_MAX_AGENT_CHARS] or None,
-        "id_token": id_token,
         "seconds": lifetime_seconds,
     }
     row = await database.fetch_one(_QUERIES["begin"], params)
@@ -67,10 +65,9 @@ async def find(database: Database, token: str, idle_seconds: float) -> Row | Non
     return await database.fetch_one(_QUERIES["find"], params, repeatable=True)
 
 
-async def end(database: Database, session_hash: bytes) -> str | None:
-    """End the session; what its identity provider wants to know of it at the end."""
-    row = await database.fetch_one(_QUERIES["end"], (session_hash,), repeatable=True)
-    return row["id_token"] if row else None
+async def end(database: Database, session_hash: bytes) -> None:
+    """End the session."""
+    await database.execute(_QUERIES["end"], (session_hash,), repeatable=True)
 
 
 async def of_user(database: Database, user_id: UUID) -> list[Row]:

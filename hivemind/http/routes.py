@@ -8,6 +8,7 @@ from hivemind.agents import Profiles
 from hivemind.agents.switch import Switch
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.auth import Identities
+from hivemind.auth.forward import Forward
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import (
@@ -63,6 +64,7 @@ def lane(
     tuning: Tuning,
     refusals: Refusals,
     identities: Identities,
+    forward: Forward | None,
     callers: Callers,
     auth: AuthSettings,
     calls: Calls,
@@ -75,7 +77,7 @@ def lane(
 ) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind", static_folder=None)
-    access = Access(identities, chat.refused)
+    access = Access(identities, chat.refused, forward)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health))
     app.register_blueprint(supervision.routes(system, tuning, database))

@@ -315,3 +315,61 @@ def test_every_route_asks_for_its_role(with_site):
                 assert refused == wanted, (route, has, response.status_code, response.text)
 
     with_site(test)
+
+
+FORWARD = {
+    "forward_auth": True,
+    "forward_auth_trusted_nets": ["127.0.0.1/32"],
+    "group_roles": {"ops": "operator"},
+}
+
+
+def named(username="ada", groups="people|ops", **more):
+    return {"X-authentik-username": username, "X-authentik-groups": groups, **more}
+
+
+def test_the_proxy_in_front_says_who_it_is(with_site):
+    async def test(site):
+        me = await site.client.get("/auth/me", headers=named(**{"X-authentik-email": "ada@example.org"}))
+        assert me.json()["user"] == {
+            "id": None,
+            "username": "ada",
+            "role": "operator",
+            "email": "ada@example.org",
+        }
+        assert (await site.client.get("/api/v1/agents", headers=named(groups="people"))).status_code == 401
+        assert (await site.client.get("/api/v1/agents")).status_code == 401
+        assert (await site.client.get("/api/v1/users", headers=named())).status_code == 403
+        # A key is looked at by the server itself, and goes before what the headers say.
+        as_owner = {"X-API-Key": site.admin_key}
+        assert (await site.client.get("/api/v1/users", headers=named() | as_owner)).status_code == 200
+        # The proxy's own cookie goes along with whatever asks: a change has to come from our page.
+        here, body = "/api/v1/kill-switch", {"stage": 1, "reason": "a try"}
+        assert code(await site.client.put(here, json=body, headers=named())) == (403, "not_permitted")
+        token = {"X-CSRF-Token": me.json()["csrf_token"]}
+        assert (await site.client.put(here, json=body, headers=named() | token)).status_code == 200
+        (row,) = await site.rows(
+            "select detail->>'by' as by from audit_log where action like '%kill-switch:raised'"
+        )
+        assert row["by"] == "operator:user:ada"
+        for path in ("/auth/login", "/auth/register"):
+            body = {"username": "ada", "password": PASSWORD}
+            assert code(await site.client.post(path, json=body)) == (409, "passwords_off")
+
+    with_site(test, auth=FORWARD)
+
+
+def test_from_anybody_else_identity_headers_are_refused(with_site):
+    async def test(site):
+        refused = await site.client.get("/auth/me", headers=named())
+        assert code(refused) == (403, "not_permitted")
+        assert (await site.client.get("/auth/me", headers={"X-API-Key": site.admin_key})).status_code == 200
+
+    with_site(test, auth=FORWARD | {"forward_auth_trusted_nets": ["10.9.8.0/24"]})
+
+
+def test_without_forward_auth_identity_headers_mean_nothing(with_site):
+    async def test(site):
+        assert (await site.client.get("/auth/me", headers=named())).status_code == 401
+
+    with_site(test)
