@@ -41,6 +41,7 @@ def test_spending_is_shown_by_day_and_by_profile_and_kept_within_a_cap(stage, ad
     expect(cap).to_contain_text("$2.50 a day")
     made = {"scope": "install", "limit_micros": 2_500_000, "soft_share": 0.8, "on_soft": "cheaper"}
     assert stage.rows("select scope, limit_micros, soft_share, on_soft from caps") == [made]
+    admin.get_by_role("button", name="Dismiss").click()
     inspect(admin, "costs")
     cap.get_by_role("button", name="Change").click()
     admin.get_by_label("At most").fill("3")

@@ -62,9 +62,9 @@ function drawColumns(items, width, label, format) {
   return drawing;
 }
 
-/** The end of a scale: 1, 2, 4 or 5 times a power of ten, so that its half is a round number too. */
+/** The end of a scale: few digits, and its half has not many more. */
 export function scaleEnd(value) {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 4, 5, 10].find((step) => step * power >= value) * power;
+  return [1, 2, 2.5, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value) * power;
 }
