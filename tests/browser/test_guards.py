@@ -12,7 +12,7 @@ def test_a_text_is_explained_and_rules_are_found(admin, inspect):
     answer = admin.get_by_role("region", name="What the guards say")
     expect(answer).to_contain_text("Refused")
     expect(answer).to_contain_text("on_injection = 'flag'")
-    expect(answer.locator("mark").first).to_have_text("Ignore all previous instructions")
+    expect(answer.locator("mark").first).to_contain_text("Ignore all previous instructions")
     inspect(admin, "guards-refused")
     admin.get_by_label("Text").fill("Write to ada@example.com, please.")
     admin.get_by_role("button", name="Explain").click()
