@@ -112,7 +112,7 @@ class SignIn:
         self._local_only()
         body = await sent(LoginBody)
         caller = self._caller()
-        now, name = trio.current_time(), body.username.strip().lower()
+        now, name = trio.current_time(), accounts.spelled(body.username)
         self._wait(name, caller, now)
         self._by_account.miss(name, now)
         self._by_caller.miss(caller, now)

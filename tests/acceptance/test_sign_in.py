@@ -175,6 +175,18 @@ def test_who_guesses_has_to_wait_however_many_at_once(with_site, monkeypatch):
     with_site(test)
 
 
+def test_another_spelling_of_a_name_is_no_way_round_the_wait(with_site):
+    async def test(site):
+        await first(site)
+        for _ in range(5):
+            assert (await Browser(site).enter("/auth/login", "ada", LOW)).status_code == 401
+        for name in ("\uff41da", "a\uff44a", "\U0001d41ada", " ADA "):
+            refused = await Browser(site).enter("/auth/login", name, LOW)
+            assert code(refused) == (429, "rate_limited"), name
+
+    with_site(test)
+
+
 @pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaaaa", "ada-ada", "x" * 300])
 def test_a_password_that_is_guessed_at_once_is_none(with_site, password):
     async def test(site):
@@ -366,6 +378,14 @@ def test_from_anybody_else_identity_headers_are_refused(with_site):
         assert (await site.client.get("/auth/me", headers={"X-API-Key": site.admin_key})).status_code == 200
 
     with_site(test, auth=FORWARD | {"forward_auth_trusted_nets": ["10.9.8.0/24"]})
+
+
+def test_an_identity_header_that_comes_twice_is_refused(with_site):
+    async def test(site):
+        twice = [*named().items(), ("X-authentik-groups", "admins|x")]
+        assert code(await site.client.get("/auth/me", headers=twice)) == (403, "not_permitted")
+
+    with_site(test, auth=FORWARD | {"group_roles": {"ops": "operator", "admins": "admin"}})
 
 
 def test_without_forward_auth_identity_headers_mean_nothing(with_site):
