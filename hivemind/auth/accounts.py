@@ -26,13 +26,14 @@ class User:
     username: str
     email: str | None
     role: Role
+    epoch: int
     disabled_at: datetime | None
     signed_in_at: datetime | None
     created_at: datetime
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "epoch"}
 
 
 _FIELDS = tuple(field.name for field in fields(User))

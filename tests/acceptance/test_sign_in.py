@@ -215,6 +215,38 @@ def test_a_new_password_ends_the_other_sessions(with_site):
     with_site(test)
 
 
+def test_who_signs_in_while_the_password_changes_stays_out(with_site, monkeypatch):
+    from hivemind.auth import passwords
+
+    real, proven, changed = passwords.fits, trio.Event(), trio.Event()
+
+    async def held(password, stored):
+        right = await real(password, stored)
+        if not proven.is_set():
+            proven.set()
+            await changed.wait()
+        return right
+
+    async def test(site):
+        browser, late = await first(site), Browser(site)
+        monkeypatch.setattr(passwords, "fits", held)
+        answers = []
+
+        async def comes():
+            answers.append(await late.enter("/auth/login", "ada"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(comes)
+            await proven.wait()
+            body = {"current": PASSWORD, "new": "a newer password"}
+            assert (await browser.ask("POST", "/auth/password", json=body)).status_code == 204
+            changed.set()
+        assert code(answers[0]) == (401, "not_authenticated")
+        assert (await browser.ask("GET", "/auth/me")).status_code == 200
+
+    with_site(test)
+
+
 def test_an_admin_looks_after_accounts_and_stays_able_to(with_site):
     async def test(site):
         admin = await first(site)
