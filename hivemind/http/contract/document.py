@@ -158,7 +158,8 @@ def name_of(operation: Operation) -> str:
     """A name for programs: `get_agents_by_agent_id`."""
     path = operation.path.removeprefix("/api/v1").replace("{", "by_").replace("}", "")
     words = re.sub(r"[^a-z0-9]+", "_", path.lower()).strip("_")
-    return f"{operation.method.lower()}_{words or 'home'}"
+    method = "page" if operation in pages.GROUP.operations else operation.method.lower()
+    return f"{method}_{words or 'home'}"
 
 
 def _add(content: Schema, schema: Schema) -> None:
