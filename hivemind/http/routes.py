@@ -31,6 +31,7 @@ from hivemind.http import profiles as profiles_http
 from hivemind.http.access import Access
 from hivemind.http.agent_streams import AgentStreams
 from hivemind.http.chat import Chat
+from hivemind.http.keyholders import Keyholders
 from hivemind.http.lane import Lane, Route
 from hivemind.http.limits import Limiter
 from hivemind.http.openai import COMPLETIONS, MODELS, OpenAI
@@ -58,6 +59,7 @@ def lane(
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind")
     access = Access(admin_api_key, chat.refused)
+    keyholders = Keyholders(limiter, refusals)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health, access))
     app.register_blueprint(supervision.routes(system, tuning, database, access))
@@ -68,7 +70,7 @@ def lane(
     app.register_blueprint(guards.routes(checks, access))
     app.register_blueprint(killswitch.routes(database, system, access))
     app.register_blueprint(knowledge.routes(database, access))
-    app.register_blueprint(mcp.routes(system, profiles, database, access))
+    app.register_blueprint(mcp.routes(system, profiles, database, keyholders, access))
     app.register_blueprint(profiles_http.routes(database, profiles, toolbox, access))
     app.register_blueprint(directives.routes(database, system, profiles, access))
     app.register_blueprint(tasks.routes(database, system, profiles, access))
@@ -77,7 +79,7 @@ def lane(
     app.register_blueprint(approvals.routes(system, database, access))
     app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
     streams = AgentStreams(system, database, profiles, access)
-    dialect = OpenAI(system, profiles, limiter, refusals, access)
+    dialect = OpenAI(system, profiles, keyholders, access)
     busy = (
         *chat.routes(),
         *streams.routes(),
