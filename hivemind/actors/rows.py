@@ -110,13 +110,25 @@ class RowSupervisor(Supervisor):
         return super().keeps_mailbox(cell, exit)
 
     def child_ended(self, cell: Cell, exit: Exit) -> None:
-        """Drop a passivated row, or start it again for the mail that came meanwhile."""
-        if exit is not PASSIVATED or self._releasing or cell in self._stopping:
+        """Drop a row that ended in order, or start a passivated one again for the mail that came meanwhile.
+
+        At once: else its address would have no actor until this supervisor had its turn.
+        """
+        if self._releasing or cell in self._stopping:
             super().child_ended(cell, exit)
-        elif cell.closed:
+        elif exit is PASSIVATED and not cell.closed:
+            self._launch(cell)
+        elif exit is PASSIVATED or self._forgets(cell, exit):
             self._disown(cell)
         else:
-            self._launch(cell)
+            super().child_ended(cell, exit)
+
+    def _forgets(self, cell: Cell, exit: Exit) -> bool:
+        """Whether nothing has to be decided about a row that ended: the next message starts it anew."""
+        awaited = self._awaited is not None and self._awaited[0] is cell
+        if awaited or not cell.closed or cell.spec is not None:
+            return False
+        return isinstance(self._decide(cell, exit, cell.since), Forget)
 
     def policy_changed(self) -> None:
         """Sweep by the new limits."""

@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from hivemind.actors import Actor, Exit
 from hivemind.agents import admission, journal, loop, steps
-from hivemind.agents.events import Event, EventLog, Failed, Known, Lost, Usage
+from hivemind.agents.events import Event, EventLog, Failed, Known, Lost
 from hivemind.agents.journal import Admitted, Claim
 from hivemind.agents.lifecycle import HELD, OVER, State
 from hivemind.agents.messages import Attach, Halt, Interrupt, Resume, UserMessage
@@ -143,8 +143,8 @@ class Agent(Actor):
         """End the turn that runs, or that waits for a person."""
         if self._scope is not None:
             self._scope.cancel()
-        elif self._parked is not None or self._working:
-            # On its way to wait, or being taken up: it ends there.
+        elif self._parked is not None or self._working or self._epoch is None:
+            # On its way to wait, or being taken up, or left by an earlier incarnation: it ends there.
             self._interrupted = True
             self._work_on()
 
@@ -284,6 +284,8 @@ class Agent(Actor):
                 return
             # From here on, so that an interrupt which comes while the message is admitted counts too.
             scope = self._scope = loop.time(message.profile)
+            if self._interrupted:
+                scope.cancel()
             assert self._epoch is not None
             # Whoever asks for this turn by its id waits here until the log is known by it.
             async with self._claiming:
@@ -422,27 +424,27 @@ class Agent(Actor):
             self._scope = loop.time(profile)
             if self._interrupted:
                 self._scope.cancel()
+                self._interrupted = False
             await self._answer(opened, events, self._scope)
             self._scope = None
 
 
-async def _lost(resources: Resources, agent_id: UUID, claim: Claim) -> Usage:
-    """What the attempts of a turn that nobody will end can have cost, since the last step that is known."""
+async def _left_behind(resources: Resources, agent_id: UUID, claim: Claim) -> Turn | None:
+    """The turn that nobody will go on with, as it was left."""
     assert claim.turn_id is not None
     try:
         profile = await resources.profiles.by_id(claim.profile_id)
         left = await journal.unfinished(resources.database, claim.turn_id)
         if left is None:
-            return NOTHING_USED
+            return None
         history = await journal.history(resources.database, agent_id, profile.history_messages)
         done = await steps.load(resources.database, claim.turn_id)
-        opened = admission.take_up(
+        return admission.take_up(
             resources, profile, agent_id, claim.epoch, history, left, done, claim.attempts - 1
         )
     except (NotFound, PriceUnknown) as error:
         log.warning("what the lost attempts of turn %s cost is not known: %s", claim.turn_id, error)
-        return NOTHING_USED
-    return opened.settled()
+        return None
 
 
 async def give_up(resources: Resources, agent_id: UUID, exit: Exit) -> None:
@@ -454,12 +456,16 @@ async def give_up(resources: Resources, agent_id: UUID, exit: Exit) -> None:
         claim = None  # it failed before it had opened its conversation: there is nothing to mark
     if claim is not None and claim.turn_id is not None:
         error = ProviderError("The agent failed too often and waits for an operator")
-        lost = await _lost(resources, agent_id, claim)
+        left = await _left_behind(resources, agent_id, claim)
+        # What its attempts can have cost since the last step that is known.
+        lost = left.settled() if left else NOTHING_USED
         detail: dict[str, object] = {"error": error.code}
         if lost.cost_micros:
             detail["lost_micros"] = lost.cost_micros
         await journal.commit(
             resources.database, claim.turn_id, claim.epoch, "failed", None, lost, error, detail
         )
+        if left is not None:
+            loop.abandon(resources, left)
     await journal.give_up(resources.database, agent_id, failure)
     await record(resources.database, Action.AGENT_GIVEN_UP, agent_id=agent_id, detail={"exit": failure})

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from hivemind.actors import ActorDeadError, ActorSystem, Address, CallTimeout
+from hivemind.actors import ActorDeadError, ActorFailed, ActorSystem, Address, CallTimeout, GivenUp
 from hivemind.agents.events import LAST, Accepted, Event, EventLog, Failed, Known, Lost, Reply
 from hivemind.agents.messages import Attach, UserMessage
 from hivemind.errors import AgentUnavailable
@@ -16,6 +16,8 @@ from hivemind.errors import AgentUnavailable
 # A restart waits for its back-off and then for the database: the mailbox keeps the question meanwhile.
 CALL_TIMEOUT_SECONDS = 60.0
 MAX_FOLLOWED_RESTARTS = 10
+# An agent that stops just before it would take a message has not taken it.
+MAX_ASKED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +117,15 @@ def _begin(events: EventLog, after: tuple[int, int] | None) -> tuple[int, bool]:
 
 
 async def _ask(agent: Address, message: UserMessage | Attach) -> EventLog:
-    try:
-        answer: EventLog = await agent.call(message, timeout_seconds=CALL_TIMEOUT_SECONDS)
-    except (ActorDeadError, CallTimeout) as error:
-        raise AgentUnavailable(retry_after_seconds=5) from error
-    return answer
+    """Have the agent take the message; one that has died of it is not asked again."""
+    for asked in range(1, MAX_ASKED + 1):
+        try:
+            answer: EventLog = await agent.call(message, timeout_seconds=CALL_TIMEOUT_SECONDS)
+        except (ActorFailed, GivenUp, CallTimeout) as error:
+            raise AgentUnavailable(retry_after_seconds=5) from error
+        except ActorDeadError as error:
+            if asked == MAX_ASKED:
+                raise AgentUnavailable(retry_after_seconds=5) from error
+        else:
+            return answer
+    raise AssertionError

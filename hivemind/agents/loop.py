@@ -150,12 +150,23 @@ async def end(
             return isinstance(ended, Reply)
         # Nobody may be told what was not committed.
         error = Interrupted("The conversation is being served elsewhere")
+    else:
+        abandon(resources, turn)
     if error is not None:
         events.append(Failed(error))
     else:
         stop = "length" if turn.incomplete else turn.stop
         events.append(Reply(turn.id, turn.agent_id, reply, turn.total(), turn.incomplete, turn.calls, stop))
     return done
+
+
+def abandon(resources: Resources, turn: Turn) -> None:
+    """Tell the tools whose calls were under way when the turn ended that nobody waits for them any more."""
+    for effect in turn.steps[-1].effects if turn.steps else ():
+        if effect.state == "started":
+            tool = resources.toolbox.find(turn.profile, effect.call.name)
+            if tool is not None and tool.abandon is not None:
+                tool.abandon(effect.id)
 
 
 def _tell_so_far(turn: Turn, events: EventLog) -> None:

@@ -154,14 +154,15 @@ async def load(database: Database, turn_id: UUID) -> list[Step]:
     for row in rows:
         usage = Usage(row["input_tokens"], row["output_tokens"], row["cost_micros"])
         step = Step(row["step"], row["model"], row["text"], usage)
-        written = {call[0]: call[2] for call in row["calls"]}
+        # By place: a model may use one id for two calls of a step.
+        written = {place: call[2] for place, call in enumerate(row["calls"])}
         step.effects = [_effect(effect, written) for effect in effects if effect["step"] == step.number]
         steps.append(step)
     return steps
 
 
-def _effect(row: Row, written: Mapping[str, str]) -> Effect:
-    call = ToolCall(row["call_id"], row["tool"], written[row["call_id"]])
+def _effect(row: Row, written: Mapping[int, str]) -> Effect:
+    call = ToolCall(row["call_id"], row["tool"], written[row["position"]])
     return Effect(row["id"], call, row["arguments"], row["state"], row["outcome"], ours=False)
 
 

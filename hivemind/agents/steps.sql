@@ -18,7 +18,7 @@ select step, model, text, calls, input_tokens, output_tokens, cost_micros
 from turn_steps where turn_id = %s order by step
 
 -- name: effects
-select id, step, call_id, tool, arguments, state, outcome
+select id, step, position, call_id, tool, arguments, state, outcome
 from effects where turn_id = %s order by step, position
 
 -- name: answer_approval

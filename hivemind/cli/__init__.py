@@ -53,6 +53,8 @@ VERBS = {
     "replay": Verb("hivemind.cli.replay", "replay", "Run a turn again from its recording, or fork it."),
     "config": Verb("hivemind.cli.config", "config", "Show the settings and where they come from."),
     "doctor": Verb("hivemind.cli.doctor", "doctor", "Check this installation and say how to mend it."),
+    "backup": Verb("hivemind.cli.backup", "backup", "Put the database and the keys into a file."),
+    "restore": Verb("hivemind.cli.backup", "restore", "Make an installation from such a file."),
     "kill-switch": Verb("hivemind.cli.killswitch", "kill_switch", "Switch off tools, turns or everything."),
     "guards": Verb("hivemind.cli.guards", "guards", "Run the guards over texts."),
     "completion": Verb("hivemind.cli.completion", "completion", "Make your shell complete all this."),

@@ -28,8 +28,8 @@ order by a.id limit %s
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncGenerator[Database, None]:
-    """The database of the settings. An embedded one that no server uses runs as long as this is open."""
+async def located(settings: Settings) -> AsyncGenerator[str, None]:
+    """How to connect to the database of the settings. An embedded one that no server uses runs meanwhile."""
     async with AsyncExitStack() as stack:
         folder = settings.data.folder.resolve() / "postgres"
         if settings.database.url is not None:
@@ -41,9 +41,17 @@ async def opened(settings: Settings) -> AsyncGenerator[Database, None]:
             await embedded.start(lambda line: click.echo(line, err=True))
             stack.push_async_callback(embedded.stop)
             conninfo = embedded.conninfo
-        yield await stack.enter_async_context(
-            Database(conninfo, size=1, wait_seconds=settings.database.wait_seconds)
-        )
+        yield conninfo
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncGenerator[Database, None]:
+    """The database of the settings, as `located` finds it."""
+    async with (
+        located(settings) as conninfo,
+        Database(conninfo, size=1, wait_seconds=settings.database.wait_seconds) as database,
+    ):
+        yield database
 
 
 async def messages(settings: Settings, age: timedelta) -> list[Stored]:

@@ -6,6 +6,7 @@ from psycopg.types.json import Jsonb
 
 from hivemind.persistence.connection import Params
 from hivemind.persistence.database import Database, Transaction
+from hivemind.persistence.dump import dump, restore
 from hivemind.persistence.embedded import EmbeddedPostgres, conninfo_in_use
 from hivemind.persistence.migrations import migrate
 from hivemind.persistence.queries import load_queries
@@ -22,6 +23,8 @@ __all__ = [
     "Transaction",
     "UniqueViolation",
     "conninfo_in_use",
+    "dump",
     "load_queries",
     "migrate",
+    "restore",
 ]

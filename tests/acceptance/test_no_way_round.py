@@ -160,6 +160,8 @@ VERBS_THAT_DO_NOT = {
     "supervision",
     "health",
     "completion",
+    "backup",
+    "restore",
 }
 
 # What may be done in one place only: the place, and how it is guarded there.
@@ -257,7 +259,9 @@ def test_what_is_released_has_passed_the_window():
     # An answer from documents only is seen whole first: it goes out as it was released, or the product's refusal.
     assert re.findall(r"Delta\((.*?)\)", functions["_stand"]) == ["turn.reply"]
     everything = "\n".join(functions.values())
-    assert re.findall(r"_say\(turn, events, (.*)\)$", everything, re.MULTILINE) == ["turn.profile.bounds.told(turn.incomplete)"]
+    assert re.findall(r"_say\(turn, events, (.*)\)$", everything, re.MULTILINE) == [
+        "turn.profile.bounds.told(turn.incomplete)"
+    ]
 
 
 def test_what_a_tool_says_has_passed_the_guards():

@@ -31,3 +31,10 @@ def test_links_lead_somewhere(page):
 def test_commands_exist(page):
     verbs = re.findall(r"(?:\.venv/bin/|`)hivemind ([a-z][a-z-]+)", page.read_text())
     assert set(verbs) <= set(VERBS)
+
+
+def test_the_index_leads_to_every_page():
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+)", index.read_text())}
+    pages = {page for page in (ROOT / "docs").rglob("*.md") if page != index}
+    assert pages - linked == set()

@@ -1,7 +1,8 @@
 """`delegate`: a job for another agent, whose answer is the tool's result.
 
 The child has its own row below the agent that called, so caps count for both; its id is the effect's, so the
-same call again is the same child. Its text passes the gates as every message does.
+same call again is the same child. Its text passes the gates as every message does. It outlives a crash of its
+parent, and ends with the parent's turn.
 """
 
 from collections import defaultdict
@@ -58,6 +59,7 @@ def builtin(system: ActorSystem, database: Database, profiles: Profiles) -> Buil
             repeatable=True,
             timeout_seconds=MAX_SECONDS + 30,
             outbound=False,
+            abandon=delegation.abandon,
         )
 
     return Builtin(make, _mistake)
@@ -114,17 +116,22 @@ class Delegation:
 
     async def _answered(self, child: Address, message: UserMessage) -> Outcome:
         with trio.move_on_after(MAX_SECONDS):
-            try:
-                last = await answer(self._system, child, message)
-            except trio.Cancelled:
-                # Nobody is there for its answer any more, so it is not to be paid for.
-                with suppress(ActorDeadError, MailboxFull):
-                    child.tell(Interrupt())
-                raise
+            # Cancelled, the child goes on: the agent may have crashed, and take it up again.
+            last = await answer(self._system, child, message)
             if isinstance(last, Reply):
                 return Outcome(last.text)
             return Outcome(f"{message.profile.slug} did not do it: {last.error.message}", failed=True)
+        _interrupt(child)
         return Outcome(f"{message.profile.slug} was not done within {MAX_SECONDS:g} seconds.", failed=True)
+
+    def abandon(self, call_id: UUID) -> None:
+        """End the child's turn: nobody is there for its answer any more, so it is not to be paid for."""
+        _interrupt(self._system.at(f"/agents/{call_id}"))
+
+
+def _interrupt(child: Address) -> None:
+    with suppress(ActorDeadError, MailboxFull):
+        child.tell(Interrupt())
 
 
 def _mistake(options: Options) -> str | None:

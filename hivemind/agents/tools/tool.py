@@ -46,6 +46,8 @@ class Tool:
     `run` raises nothing expected: an error of the tool is a failed `Outcome`, anything else a defect that
     ends the agent's incarnation. Cancelling it closes what it holds. `repeatable` says that it may run twice
     with the same id without harm; `outbound` that it reaches outside this installation, or might.
+    `abandon` is told the id of a call that was under way when its turn ended: nobody waits for it any more,
+    not even after a restart, which a cancelled `run` cannot know.
     """
 
     name: str
@@ -56,3 +58,4 @@ class Tool:
     max_result_chars: int = 20_000
     timeout_seconds: float = 30.0
     outbound: bool = True
+    abandon: Callable[[UUID], None] | None = None

@@ -255,6 +255,25 @@ def test_a_call_in_doubt_is_put_to_a_person(on_bench, box, again, calls):
     on_bench(test, wants("pay"), tells("Done."), box=box)
 
 
+def test_two_calls_with_one_id_keep_their_own_arguments_over_a_restart(on_bench, box):
+    crashed = []
+
+    async def crash_once():
+        if not crashed:
+            crashed.append(True)
+            raise Crash
+
+    box.tool("look", "seen", repeatable=True, before=crash_once)
+
+    async def test(bench):
+        assert (await bench.says()).text == "Done."
+        told = bench.model.requests[-1].messages
+        assert [call.arguments for call in told[1].tool_calls] == ['{"at": "sky"}', '{"at": "sea"}']
+
+    twice = Answer((ToolCall("one", "look", '{"at": "sky"}'), ToolCall("one", "look", '{"at": "sea"}')))
+    on_bench(test, twice, tells("Done."), box=box)
+
+
 def test_a_message_behind_a_waiting_turn_is_answered_after_it(on_bench, box):
     box.tool("pay", "paid", policy="ask")
 

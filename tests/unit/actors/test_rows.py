@@ -317,3 +317,33 @@ async def test_a_crash_storm_over_many_rows_is_survived(kit):
     assert await rows.call(CountChildren()) == {"waiting": 500}
     await kit.advance(1)
     assert await rows.call(CountChildren()) == {"up": 500}
+
+
+class Once(Actor):
+    """Stops itself after each message."""
+
+    def on_receive(self, message):
+        self.stop()
+        return message
+
+
+@actor_test
+async def test_a_row_that_stopped_itself_is_never_missing(kit):
+    await kit.rows(lambda row: ChildSpec(row, Once, policy=BUDGET | {"restart": "transient"}))
+    address = kit.system.at("/rows/1")
+    for _ in range(50):
+        address.tell("on")
+        while kit.system.whereis("/rows/1") is not None:
+            await trio.lowlevel.checkpoint()
+        # The supervisor has not had its turn yet, in some of the schedules.
+        address.tell("again")
+        await kit.settle()
+
+
+@actor_test
+async def test_a_row_that_an_operator_stopped_stays_down(kit):
+    rows = await kit.rows(child)
+    await kit.system.at("/rows/7").call("hi")
+    await rows.call(StopChild("7"))
+    with pytest.raises(ActorDeadError):
+        kit.system.at("/rows/7").tell("hi")
