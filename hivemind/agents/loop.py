@@ -55,7 +55,7 @@ log = logging.getLogger("hivemind.agents")
 _RETRY_SECONDS = 0.5
 _CALLS_AT_ONCE = 8
 _PARAGRAPH = "\n\n"
-# Of a client's tool that was called beside one of ours: the client takes no results of ours along when it leaves
+# Of a client's tool that was called beside one of ours: the client takes no results of ours along when it goes
 # to make the call, so ours come first.
 _NOT_YET = (
     "Not called yet: whoever asks runs this tool, and it cannot run beside the others. "
