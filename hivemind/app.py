@@ -20,6 +20,8 @@ from hivemind.agents.tools import delegate, fetch, knowledge, task
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.audit import HEADS_FILE, HeadKey, Sealer
+from hivemind.auth import Identities
+from hivemind.auth.forward import Forward
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
 from hivemind.errors import ConfigError, HivemindError
@@ -35,6 +37,7 @@ from hivemind.http.refusals import Refusals, RefusalWriter
 from hivemind.http.supervision import Tuning
 from hivemind.http.tokens import Tokens
 from hivemind.killswitch import KillSwitch
+from hivemind.metrics import Counts
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
 from hivemind.plane.puller import Puller
@@ -42,7 +45,8 @@ from hivemind.providers import Calls, LocalModel, choose, connect, local_install
 from hivemind.schedules import tool as create_schedule
 from hivemind.schedules.ticker import Ticker
 from hivemind.schedules.ticking import sweep
-from hivemind.settings import Settings
+from hivemind.serverid import server_id
+from hivemind.settings import AuthSettings, Settings
 from hivemind.settings_load import Loaded, load
 from hivemind.targets import Targets
 from hivemind.watchdog import Watchdog
@@ -207,9 +211,11 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             Guards.load, folder / "guards", classifier, abandon_on_cancel=True
         )
         health = Health(database, calls, folder, switch)
+        counts = Counts()
         profiles = Profiles(database)
         system = ActorSystem(policies=policies)
         toolbox = await _tools(settings, stack, children, system, database, profiles, guards)
+        server = stack.enter_context(server_id(folder))
         resources = Resources(
             database,
             guards,
@@ -221,13 +227,16 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
             switch,
+            counts=counts,
+            server=server,
+            max_attempts=settings.agents.max_attempts,
         )
         await stack.enter_async_context(system)
         limiter = Limiter(settings.limits)
         await recount(database, limiter)
         callers = Callers(keys.caller_key, networks(settings.server.trusted_proxies))
         tokens = Tokens(keys.signing_keys, settings.limits.conversation_token_seconds)
-        refusals = Refusals()
+        refusals = Refusals(counts)
         chat = Chat(system, profiles, limiter, callers, tokens, refusals)
         tuning = Tuning(system, _supervision(settings), KINDS)
         lane = routes.lane(
@@ -241,8 +250,15 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             limiter,
             tuning,
             refusals,
+            Identities(database, keys.admin_api_key, settings.auth.session_idle_seconds),
+            _forward(settings.auth, keys.signing_keys[0]),
+            callers,
+            settings.auth,
+            calls,
+            switch,
+            counts,
+            settings.metrics.access,
             settings.plane.webhook_secret,
-            admin_api_key=keys.admin_api_key,
             max_body_bytes=settings.server.max_body_bytes,
         )
         await system.start(
@@ -255,7 +271,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
                     (
                         ChildSpec("kill-switch", KillSwitch, (database, switch), policy=WORKER_POLICY),
                         ChildSpec(
-                            "watchdog", Watchdog, (database, health, settings.watchdog), policy=WORKER_POLICY
+                            "watchdog", Watchdog, (resources, health, settings.watchdog), policy=WORKER_POLICY
                         ),
                         ChildSpec("seal", Sealer, _sealer(settings, database, keys), policy=WORKER_POLICY),
                         ChildSpec("refusals", RefusalWriter, (database, refusals), policy=WORKER_POLICY),
@@ -270,6 +286,14 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             report(f"Made the keys of this installation in {settings.data.secrets_folder.resolve()}")
         parts["admin key"] = str(settings.data.secrets_folder.resolve() / keyfiles.ADMIN_API_KEY)
         yield Server(settings, system, tuning, f"http://{bound.host}:{bound.port}", parts)
+
+
+def _forward(settings: AuthSettings, secret: bytes) -> Forward | None:
+    """What believes the proxy in front, where one signs people in."""
+    if not settings.forward_auth:
+        return None
+    proxies = networks(settings.forward_auth_trusted_nets)
+    return Forward(proxies, settings.group_roles, settings.default_role, secret)
 
 
 def _supervision(settings: Settings) -> dict[str, dict[str, object]]:

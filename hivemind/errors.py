@@ -100,6 +100,20 @@ class Conflict(HivemindError):
     advice = "Look at how it stands now, then ask again if it is still wanted."
 
 
+class AlreadyRegistered(Conflict):
+    """The first account has been made already."""
+
+    code = "already_registered"
+    advice = "Sign in; an admin makes further accounts."
+
+
+class PasswordsOff(Conflict):
+    """Passwords are not used here: people sign in at the identity provider."""
+
+    code = "passwords_off"
+    advice = "Sign in at the identity provider in front of this server, or turn `auth.forward_auth` off."
+
+
 class AgentBusy(Conflict):
     """The agent is still working on the message before."""
 

@@ -144,6 +144,47 @@ class BudgetSettings(Section):
     )
 
 
+class AuthSettings(Section):
+    """How people sign in."""
+
+    session_seconds: Positive = Field(2_592_000, description="how long a session lasts at the most")
+    session_idle_seconds: Positive = Field(604_800, description="how long an unused session lasts")
+    public_url: BaseUrl | None = Field(
+        None, description="the address that browsers use; https makes the session's cookie Secure"
+    )
+    forward_auth: bool = Field(
+        False, description="true: a proxy in front signs people in, and says who they are in headers"
+    )
+    forward_auth_trusted_nets: tuple[Network, ...] = Field(
+        (), description="networks (CIDR) of the proxies whose identity headers are believed"
+    )
+    group_roles: dict[str, Literal["viewer", "operator", "admin"]] = Field(
+        {}, description="role by group of the identity provider; of several the highest counts"
+    )
+    default_role: Literal["viewer", "operator", "admin"] | None = Field(
+        None, description="role of whom the identity provider names without such a group; unset: none"
+    )
+
+    @model_validator(mode="after")
+    def _somebody_may_say_it(self) -> Self:
+        if self.forward_auth and not self.forward_auth_trusted_nets:
+            raise ValueError(
+                "forward_auth needs forward_auth_trusted_nets: from which networks the proxy comes"
+            )
+        return self
+
+
+class AgentSettings(Section):
+    """How agents work."""
+
+    max_attempts: int = Field(
+        3,
+        gt=0,
+        description="how often a turn may be cut off in one place, by a crash of its agent or of the server, "
+        "before it ends as failed",
+    )
+
+
 class DirectiveSettings(Section):
     """Work that nobody waits for."""
 
@@ -247,6 +288,23 @@ class McpSettings(Section):
     )
 
 
+class ClientSettings(Section):
+    """Where the command line finds a server that does not run here, and how it opens it."""
+
+    url: BaseUrl | None = Field(None, description="the server; unset: where `server` makes it listen")
+    api_key: SecretStr | None = Field(
+        None, description="an API key of yours; unset: the key in `data.secrets_folder`"
+    )
+
+
+class MetricsSettings(Section):
+    """What `/metrics` tells, and whom."""
+
+    access: Literal["open", "viewer", "off"] = Field(
+        "viewer", description="open: everybody; viewer: a key or session with that role; off: nobody"
+    )
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -271,6 +329,8 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
+    auth: AuthSettings = AuthSettings()
+    agents: AgentSettings = AgentSettings()
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
     plane: PlaneSettings = PlaneSettings()
@@ -278,7 +338,9 @@ class Settings(Section):
     audit: AuditSettings = AuditSettings()
     outbound: OutboundSettings = OutboundSettings()
     mcp: McpSettings = McpSettings()
+    client: ClientSettings = ClientSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     supervision: dict[str, dict[str, object]] = Field(
         {}, description="supervision policy by kind of actor or by address pattern"
     )

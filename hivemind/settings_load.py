@@ -28,6 +28,8 @@ TEST_PREFIX = "HIVEMIND_TEST_"
 PUBLISHED_NAMES: Mapping[str, str] = {
     "database.url": "DATABASE_URL",
     "llm.timeout_seconds": "HIVEMIND_LLM_TIMEOUT_SECS",
+    "auth.forward_auth": "HIVEMIND_FORWARD_AUTH",
+    "auth.forward_auth_trusted_nets": "HIVEMIND_FORWARD_AUTH_TRUSTED_NETS",
     "plane.api_key": "PLANE_API_KEY",
     "plane.base_url": "PLANE_BASE_URL",
     "plane.workspace": "PLANE_WORKSPACE",

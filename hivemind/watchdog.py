@@ -13,13 +13,21 @@ from uuid import UUID
 
 import trio
 
-from hivemind.actors import Actor, ActorDeadError
-from hivemind.agents import Resume, control, expire_approvals, unfinished_agents
+from hivemind.actors import Actor, ActorDeadError, Exit, GivenUp
+from hivemind.agents import (
+    Resources,
+    Resume,
+    control,
+    expire_approvals,
+    give_up,
+    keeping,
+    unfinished_agents,
+)
 from hivemind.audit import Action, record
 from hivemind.budgets import release_expired
 from hivemind.errors import Conflict, DatabaseUnavailable, MailboxFull, NotFound
 from hivemind.health import Health
-from hivemind.persistence import Database, Jsonb, Row, load_queries
+from hivemind.persistence import Jsonb, Row, load_queries
 from hivemind.settings import WatchdogSettings
 from hivemind.strikes import Deed, judge, told
 
@@ -47,8 +55,9 @@ class Watchdog(Actor):
     kind: ClassVar[str] = "watchdog"
     expected_errors: ClassVar[tuple[type[BaseException], ...]] = (DatabaseUnavailable,)
 
-    def __init__(self, database: Database, health: Health, settings: WatchdogSettings) -> None:
-        self._database = database
+    def __init__(self, resources: Resources, health: Health, settings: WatchdogSettings) -> None:
+        self._resources = resources
+        self._database = resources.database
         self._health = health
         self._settings = settings
         self._counts = dict.fromkeys(("sweeps", "turns_nudged", *_DONE.values(), "failed"), 0)
@@ -56,8 +65,16 @@ class Watchdog(Actor):
 
     def on_start(self) -> None:
         """Begin to sweep."""
+        self.spawn_task(keeping.keep_on, self._resources)
         self.spawn_task(self._sweep_on)
         self.spawn_task(self._record_health_on)
+
+    async def on_stop(self) -> None:
+        """Let other servers take up at once what is left here."""
+        try:
+            await keeping.leave(self._resources)
+        except DatabaseUnavailable as error:
+            log.warning("turns are anybody's when this server is missed: %s", error)
 
     async def on_receive(self, message: object) -> None:
         """Sweep at once."""
@@ -79,15 +96,24 @@ class Watchdog(Actor):
     async def _sweep(self) -> None:
         self._counts["sweeps"] += 1
         expired = await expire_approvals(self._database)
-        for agent_id in dict.fromkeys([*expired, *await unfinished_agents(self._database)]):
-            # An agent that works on it takes no notice; one that was given up or is flooded is for others.
-            with suppress(ActorDeadError, MailboxFull):
-                self.system.at(f"/agents/{agent_id}").tell(Resume())
-                self._counts["turns_nudged"] += 1
+        unfinished = await unfinished_agents(self._database, self._resources.server)
+        for agent_id in dict.fromkeys([*expired, *unfinished]):
+            await self._nudge(agent_id)
         released = await release_expired(self._database)
         if released:
             log.warning("gave back %d reservations that nobody ended", released)
         await self._judge_all()
+
+    async def _nudge(self, agent_id: UUID) -> None:
+        """Have a turn taken up: an agent that works on it takes no notice, one that is flooded will."""
+        try:
+            self.system.at(f"/agents/{agent_id}").tell(Resume())
+        except GivenUp as given_up:
+            # It could not be written down when it was given up, and its turn would wait for ever.
+            await give_up(self._resources, agent_id, Exit("error", given_up))
+        except (ActorDeadError, MailboxFull):
+            return
+        self._counts["turns_nudged"] += 1
 
     # -- strikes
 

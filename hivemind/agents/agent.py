@@ -39,7 +39,6 @@ from hivemind.providers import ProviderMessage
 
 log = logging.getLogger("hivemind.agents")
 
-MAX_ATTEMPTS = 3
 MAX_WAITING = 16
 _RECOVERY_RETRY_SECONDS = 0.5
 # How long the listeners of an agent that is killed wait for the end of its turn to be written.
@@ -417,8 +416,14 @@ class Agent(Actor):
         elif left.state in OVER or self._killed:
             over = "killed" if self._killed else left.state
             await loop.end(resources, opened, events, "interrupted", AgentEnded(_OVER[over]))
-        elif left.attempts > MAX_ATTEMPTS:
-            failure = ProviderError(f"The message could not be answered in {MAX_ATTEMPTS} attempts")
+        elif found.is_fork:
+            # Its tools were recorded ones, unless somebody watched it: nothing here goes on with it.
+            error = Interrupted("The process that made this fork has ended")
+            await loop.end(resources, opened, events, "interrupted", error)
+        elif left.attempts > resources.max_attempts:
+            failure = ProviderError(
+                f"The turn was cut off {left.attempts - 1} times in one place (agents.max_attempts)"
+            )
             await loop.end(resources, opened, events, "failed", failure)
         else:
             self._scope = loop.time(profile)

@@ -144,7 +144,13 @@ async def interrupt(
     detail: dict[str, object] = {"by": by, "reason": reason}
     action = Action.OPERATOR_TURN_INTERRUPTED
     await record(database, action, profile_id=row["profile_id"], agent_id=agent_id, detail=detail)
-    system.at(f"/agents/{agent_id}").tell(Interrupt())
+    with suppress(ActorDeadError):  # it was given up meanwhile, and its turn ended with it
+        system.at(f"/agents/{agent_id}").tell(Interrupt())
+
+
+async def family(database: Database, agent_id: UUID) -> list[UUID]:
+    """The agents that work for this one, and for those."""
+    return [row["id"] for row in await database.fetch_all(_QUERIES["family"], (agent_id,), repeatable=True)]
 
 
 async def heartbeat(
@@ -159,7 +165,8 @@ async def heartbeat(
 ) -> State:
     """Take a report of the daemon that runs an external agent; the state that the agent is to be in.
 
-    Totals only grow, so a report that comes late or twice does no harm.
+    Totals only grow, so a report that comes late or twice does no harm. What it cost counts in every cap that
+    an agent's turns count in; where one is used up the agent is to pause.
 
     Raises:
         NotFound: there is no such agent.
@@ -174,7 +181,8 @@ async def heartbeat(
         "cost_micros": cost_micros,
     }
     row = await database.fetch_one(_QUERIES["heartbeat"], values, repeatable=True)
-    if row is None:
+    assert row is not None
+    if row["state"] is None:
         found = await database.fetch_one(_QUERIES["lock"], (agent_id,), repeatable=True)
         if found is None or found["state"] == "erased":
             raise NotFound("There is no such agent")

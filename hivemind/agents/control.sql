@@ -40,13 +40,11 @@ insert into audit_log (action, profile_id, agent_id, detail)
 select %(action)s, profile_id, id, %(detail)s::jsonb from spawned
 
 -- name: heartbeat
--- What an outside daemon reports; an operator's word stands against its own.
-update agents set heartbeat_at = now(), updated_at = now(),
-    state = case when state in ('paused', 'stopped', 'killed') then state else coalesce(%(state)s, state) end,
-    failure = case when %(state)s = 'failed' then coalesce(%(note)s, failure) end,
-    note = coalesce(%(note)s, note),
-    input_tokens = greatest(input_tokens, coalesce(%(input_tokens)s, 0)),
-    output_tokens = greatest(output_tokens, coalesce(%(output_tokens)s, 0)),
-    cost_micros = greatest(cost_micros, coalesce(%(cost_micros)s, 0))
-where id = %(id)s and external and state <> 'erased'
-returning state
+select report_agent(%(id)s, %(state)s, %(note)s, %(input_tokens)s, %(output_tokens)s, %(cost_micros)s) as state
+
+-- name: family
+-- Every agent that works for this one, and for those.
+with recursive below as (
+    select id from agents where parent_id = %s union select a.id from agents a join below b on a.parent_id = b.id
+)
+select id from below order by id

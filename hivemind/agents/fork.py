@@ -12,8 +12,9 @@ from uuid import UUID
 import trio
 from uuid_utils.compat import uuid7
 
-from hivemind.agents import admission, loop, steps
+from hivemind.agents import admission, keeping, loop, steps
 from hivemind.agents.events import EventLog, Failed, Usage
+from hivemind.agents.journal import FORK
 from hivemind.agents.messages import UserMessage
 from hivemind.agents.replay import Recording, Tools, Unrecorded, diff, leaf
 from hivemind.agents.steps import Effect, Step
@@ -63,7 +64,7 @@ async def fork(
         profile, prompt=profile.prompt if prompt is None else prompt, model=model or recording.model
     )
     message = UserMessage(
-        recording.text, profile, f"fork:{recording.turn_id}", opens=True, given=recording.given
+        recording.text, profile, f"{FORK}{recording.turn_id}", opens=True, given=recording.given
     )
     agent_id = uuid7()
     turn = await admission.admit(resources, agent_id, 1, recording.history, message)
@@ -71,6 +72,9 @@ async def fork(
     events = EventLog(1, turn.id)
     waits: tuple[str, ...] = ()
     try:
+        # From its beginning, so that no server takes it for one of its own (`keeping.keep_on` for the rest).
+        resources.in_hand[turn.id] = turn.epoch
+        await keeping.keep(resources)
         await _copy(resources, recording, turn, step)
         await loop.answer(resources, turn, events, loop.time(turn.profile))
         if not events.ended:
@@ -82,6 +86,8 @@ async def fork(
         if isinstance(error, BaseExceptionGroup) and (found := error.subgroup(Unrecorded)) is not None:
             raise leaf(found) from error
         raise
+    finally:
+        resources.in_hand.pop(turn.id, None)
     last = events.events[-1]
     return Forked(
         turn.id,

@@ -30,6 +30,10 @@ from hivemind.persistence import Database, Jsonb, SqlError, load_queries
 from hivemind.providers import ProviderMessage, StopReason, ToolCall
 
 TurnState = Literal["answered", "failed", "interrupted"]
+# How long a turn is a server's own after it has said so (`keeping`).
+KEPT_SECONDS = 30.0
+# The caller of a turn that goes on from a step of a recorded one.
+FORK = "fork:"
 # What may end a turn that was admitted, by the code in its row.
 _ENDINGS: Mapping[str, type[HivemindError]] = {
     kind.code: kind
@@ -226,6 +230,11 @@ class Unfinished:
     model: str
     given: Given | None = None
 
+    @property
+    def is_fork(self) -> bool:
+        """Whether a process of its own has made it, outside of any server."""
+        return self.caller.startswith(FORK)
+
 
 async def unfinished(database: Database, turn_id: UUID) -> Unfinished | None:
     """A turn as it was admitted; None where it has ended."""
@@ -260,11 +269,11 @@ def ending(code: str | None, message: str | None) -> HivemindError:
     return _ENDINGS.get(code or "", ProviderError)(message)
 
 
-async def unfinished_agents(database: Database) -> list[UUID]:
-    """The agents that have a turn to take up."""
-    return [
-        row["agent_id"] for row in await database.fetch_all(_QUERIES["unfinished_agents"], repeatable=True)
-    ]
+async def unfinished_agents(database: Database, server: UUID | None = None) -> list[UUID]:
+    """The agents that have a turn which this server may take up."""
+    values = {"server": server, "kept_seconds": KEPT_SECONDS}
+    found = await database.fetch_all(_QUERIES["unfinished_agents"], values, repeatable=True)
+    return [row["agent_id"] for row in found]
 
 
 async def give_up(database: Database, agent_id: UUID, failure: str) -> None:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
+from time import monotonic
 
 import trio
 from uuid_utils.compat import uuid7
@@ -55,8 +56,8 @@ log = logging.getLogger("hivemind.agents")
 _RETRY_SECONDS = 0.5
 _CALLS_AT_ONCE = 8
 _PARAGRAPH = "\n\n"
-# Of a client's tool that was called beside one of ours: the client takes no results of ours along when it goes
-# to make the call, so ours come first.
+# Of a client's tool that was called beside one of ours: the client takes no results of ours along when it
+# goes to make the call, so ours come first.
 _NOT_YET = (
     "Not called yet: whoever asks runs this tool, and it cannot run beside the others. "
     "If you still want it now that they have answered, call it by itself."
@@ -76,12 +77,12 @@ async def answer(resources: Resources, turn: Turn, events: EventLog, scope: trio
     what there is, and says so. Switched off, it ends at once. Whoever cancels `scope` (see `time`) ends it
     himself.
     """
-    if not events.events:
-        _tell_so_far(turn, events)
+    _tell_so_far(turn, events)
     await _keep_frame(resources, turn)
     error: HivemindError | None = None
-    switch = resources.switch
+    switch, in_hand = resources.switch, resources.in_hand
     switch.enter(scope)
+    in_hand[turn.id] = turn.epoch
     try:
         with scope:
             if turn.taken_up and not turn.steps:
@@ -94,6 +95,8 @@ async def answer(resources: Resources, turn: Turn, events: EventLog, scope: trio
         turn.asked = turn.received_bytes > 0
     finally:
         switch.leave(scope)
+        if in_hand.get(turn.id) == turn.epoch:
+            del in_hand[turn.id]
     if scope.cancelled_caught:
         if switch.is_all_off:
             await end(resources, turn, events, "interrupted", switch.refusal())
@@ -152,6 +155,7 @@ async def end(
         error = Interrupted("The conversation is being served elsewhere")
     else:
         abandon(resources, turn)
+        _count(resources, turn, state)
     if error is not None:
         events.append(Failed(error))
     else:
@@ -169,7 +173,24 @@ def abandon(resources: Resources, turn: Turn) -> None:
                 tool.abandon(effect.id)
 
 
+def _count(resources: Resources, turn: Turn, state: TurnState) -> None:
+    """What operators measure of a turn that has ended here."""
+    counts, used = resources.counts, turn.total()
+    profile = (turn.profile.slug,)
+    counts.add("hivemind_turns_total", (*profile, state))
+    counts.add("hivemind_tokens_total", (*profile, "input"), used.input_tokens)
+    counts.add("hivemind_tokens_total", (*profile, "output"), used.output_tokens)
+    counts.add("hivemind_cost_micros_total", profile, used.cost_micros)
+    counts.time("hivemind_turn_seconds", profile, monotonic() - turn.began_seconds)
+    if turn.first_seconds is not None:
+        counts.time("hivemind_first_token_seconds", profile, turn.first_seconds)
+
+
 def _tell_so_far(turn: Turn, events: EventLog) -> None:
+    """What came before: all of it, or what persons have said while the turn waited."""
+    if events.events:
+        _tell_meanwhile(turn, events)
+        return
     events.append(Accepted(turn.id, turn.agent_id))
     for step in turn.steps:
         if step.text:
@@ -178,6 +199,13 @@ def _tell_so_far(turn: Turn, events: EventLog) -> None:
             events.append(ToolCalled(effect.id, effect.call.name, effect.arguments))
             if effect.outcome is not None:
                 events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
+
+
+def _tell_meanwhile(turn: Turn, events: EventLog) -> None:
+    told = {event.effect_id for event in events.events if isinstance(event, ToolEnded)}
+    for effect in turn.steps[-1].effects if turn.steps else ():
+        if effect.outcome is not None and effect.id not in told:
+            events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
 
 
 async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
@@ -277,6 +305,8 @@ async def _handed_over(
 
 def _release(turn: Turn, events: EventLog, text: str) -> None:
     if text:
+        if turn.first_seconds is None:
+            turn.first_seconds = monotonic() - turn.began_seconds
         if turn.steps and len(turn.released) == turn.step_began and turn.released:
             text = _PARAGRAPH + text
         turn.released.append(text)

@@ -61,10 +61,21 @@ where t.id = %s and t.agent_id = %s
 
 -- name: unfinished_agents
 -- Those that were told to wait are left alone, and those that wait for a person who has not answered; what is
--- stopped is still to be ended.
+-- stopped is still to be ended. What another server that lives works on is its own business; so is, while there is
+-- one, what was begun so lately that nobody can have been told whose it is.
 select distinct t.agent_id from turns t join agents a on a.id = t.agent_id
 where t.state = 'admitted' and a.state <> 'paused'
 and not exists (select from approvals p where p.turn_id = t.id and p.state = 'pending' and a.state = 'waiting_approval')
+and (t.parked or not (
+    coalesce(t.kept_by is distinct from %(server)s and t.kept_until > now(), false)
+    or (coalesce(t.resumed_at, t.admitted_at) > now() - make_interval(secs => %(kept_seconds)s)
+        and exists (select from servers s where s.id is distinct from %(server)s and s.alive_until > now()))))
+
+-- name: keep_turns
+select keep_turns(%s, make_interval(secs => %s), %s::uuid[], %s::bigint[], make_interval(secs => %s))
+
+-- name: leave_turns
+select leave_turns(%s)
 
 -- name: give_up
 update agents set state = 'failed', failure = %s, updated_at = now()

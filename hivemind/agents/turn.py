@@ -6,7 +6,10 @@ Accepting one is `admission`, answering it `loop`.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from uuid import UUID
+
+from uuid_utils.compat import uuid7
 
 from hivemind.agents.bounds import Bound
 from hivemind.agents.events import Usage
@@ -19,6 +22,7 @@ from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.budgets import Price, Prices
 from hivemind.guards import Finding, Guards
 from hivemind.knowledge import PROMPT as DOCUMENTS_ONLY
+from hivemind.metrics import Counts
 from hivemind.persistence import Database
 from hivemind.providers import Calls, ProviderMessage, ProviderRequest, StopReason, ToolCall, ToolSpec
 from hivemind.providers import Usage as ProviderUsage
@@ -33,7 +37,9 @@ NOTHING_USED = Usage(0, 0, 0)
 class Resources:
     """What turns are made with; one for the whole process.
 
-    `context_tokens` is the model's window, or None where the provider's is larger than any history.
+    `context_tokens` is the model's window, or None where the provider's is larger than any history. `in_hand`
+    are the turns that this process, the server `server`, works on at the moment, each with its epoch;
+    `max_attempts` is how often a turn may be cut off in one place.
     """
 
     database: Database
@@ -47,6 +53,10 @@ class Resources:
     context_tokens: int | None = None
     switch: Switch = field(default_factory=Switch.left_on)
     frames: Frames = field(default_factory=Frames)
+    counts: Counts = field(default_factory=Counts)
+    server: UUID = field(default_factory=uuid7)
+    in_hand: dict[UUID, int] = field(default_factory=dict)
+    max_attempts: int = 3
 
 
 @dataclass(slots=True)
@@ -84,6 +94,8 @@ class Turn:
     frame: str | None = None
     asked: bool = False
     received_bytes: int = 0
+    began_seconds: float = field(default_factory=monotonic)
+    first_seconds: float | None = None
     request: ProviderRequest = field(init=False)
     step_began: int = field(init=False)
 

@@ -14,12 +14,11 @@ from rich.live import Live
 from rich.text import Text
 from rich.tree import Tree
 
-from hivemind import keyfiles
 from hivemind.cli import remote
 from hivemind.cli.examples import example
 from hivemind.cli.operator import Operator
 from hivemind.cli.output import console, say
-from hivemind.errors import NotAuthenticated, Unreachable
+from hivemind.errors import Unreachable
 from hivemind.outbound import HttpClient
 from hivemind.settings_load import load
 
@@ -37,7 +36,7 @@ _OTHER_STATE_STYLE = "yellow"
         'hivemind actors /workers/watchdog --do restart --reason "looks stuck"',
     )
 )
-@click.option("--url", help="The server; by default where the settings make it listen.")
+@click.option("--url", help="The server; by default the one of the settings.")
 @click.option("--once", is_flag=True, help="Print the tree once and leave.")
 @click.option("--json", "as_json", is_flag=True, help="Print the tree once, for machines.")
 @click.option(
@@ -79,8 +78,7 @@ def actors(
     With --format json every look is one line; --format dot is for Graphviz.
     """
     settings = load().settings
-    key = keyfiles.read_admin_api_key(settings.data.secrets_folder)
-    base = remote.base_url(settings.server, url)
+    key, base = remote.api_key(settings), remote.address(settings, url)
     path = f"/api/v1/actors/{address.strip('/')}" if address else "/api/v1/actors"
     if deed is not None:
         if not address:
@@ -107,11 +105,8 @@ class Source:
         """The tree at this moment."""
         status, document = await remote.get(client, self.base, self.path, api_key=self.api_key)
         error = remote.error_of(document)
-        if error is not None and status in (401, 403):
-            raise NotAuthenticated(
-                f"{self.base} does not accept the admin key found here",
-                remedy="run this in the server's working directory, or set HIVEMIND_DATA_SECRETS_FOLDER",
-            )
+        if error is not None and status == 401:
+            raise remote.not_accepted(self.base)
         if error is not None:
             raise error
         return cast("Node", document.get("tree") or document.get("actor") or {})

@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Callable
+from contextlib import aclosing
 from urllib.parse import quote
 
 import click
+import trio
 
+from hivemind.cli import exits, remote, tell
 from hivemind.cli.examples import example
 from hivemind.cli.listing import Listing
 from hivemind.cli.operator import Operator, options
 from hivemind.cli.output import Document, first_line, safe, say, show, when
+from hivemind.errors import RemoteError
 
 PATH = "/api/v1/agents"
 _ANSWER_SECONDS = 600.0
@@ -91,6 +95,59 @@ def message(agent_id: str, text: str, url: str | None, as_json: bool) -> None:
     path = f"{PATH}/{quote(agent_id)}/messages"
     said = Operator.at(url).ask("POST", path, {"message": text}, timeout_seconds=_ANSWER_SECONDS)
     say(said, safe(said["reply"]), as_json=as_json)
+
+
+@agents.command(epilog=example(f"hivemind agents follow {_AN_ID}"))
+@click.argument("agent_id")
+@options
+def follow(agent_id: str, url: str | None, as_json: bool) -> int:
+    """Show the turn that is under way as it goes, or the last one: its text and its calls of tools."""
+    return trio.run(_follow, Operator.at(url), f"{PATH}/{quote(agent_id)}/events", as_json)
+
+
+async def _follow(operator: Operator, path: str, as_json: bool) -> int:
+    rest, shown = b"", ""
+    async with aclosing(operator.pieces(path, "text/event-stream")) as pieces:
+        async for piece in pieces:
+            *whole, rest = (rest + piece).split(b"\n\n")
+            for name, data in filter(None, map(_event, whole)):
+                if as_json:
+                    click.echo(json.dumps({"event": name, **data}))
+                else:
+                    told, shown = _of_event(name, data, shown)
+                    click.echo(told, nl=False)
+                if name == "error":
+                    return tell([remote.error_of(data) or RemoteError(answered_code="")])
+    return exits.OK
+
+
+def _event(text: bytes) -> tuple[str, Document] | None:
+    """The name and data of a server-sent event; None for a comment that keeps the line open."""
+    lines = dict(line.split(": ", 1) for line in text.decode().split("\n") if ": " in line)
+    return (lines["event"], json.loads(lines["data"])) if "event" in lines else None
+
+
+def _of_event(name: str, data: Document, shown: str) -> tuple[str, str]:
+    """What a person sees of an event of a turn, and how much of the answer has then been shown."""
+    match name:
+        case "delta":
+            return safe(data["text"]), shown + data["text"]
+        case "reset":
+            return "\n(the answer starts again)\n", ""
+        case "tool":
+            return f"\n{data['tool']}({safe(json.dumps(data['arguments']))})\n", shown
+        case "tool_result":
+            return f"{data['state']}: {first_line(data['outcome'])}\n", shown
+        case "waiting" if data["effect_ids"]:
+            return "\n(waits for a person: `hivemind approvals`)\n", shown
+        case "waiting":
+            return "\n(is paused)\n", shown
+        case "reply":
+            reply = data["reply"]
+            left = reply.removeprefix(shown) if reply.startswith(shown) else f"\n{reply}"
+            return f"{safe(left)}\n", reply
+        case _:
+            return "", shown
 
 
 def _wish(name: str, told: str, reason_for: str) -> Callable[..., None]:

@@ -19,13 +19,12 @@ from hivemind import keyfiles
 from hivemind.audit import HEADS_FILE, Action, Filter, HeadKey, lines, record
 from hivemind.audit.chain import Report, Verifier
 from hivemind.audit.signature import Head
-from hivemind.cli import exits, remote, stored
+from hivemind.cli import exits, stored
 from hivemind.cli.conversations import told_of
 from hivemind.cli.examples import example
 from hivemind.cli.operator import Operator, options
 from hivemind.cli.output import Document, first_line, say, show
-from hivemind.errors import ConfigError, Unreachable
-from hivemind.outbound import HttpClient, Target
+from hivemind.errors import ConfigError
 from hivemind.settings import Settings
 from hivemind.settings_load import load
 
@@ -49,7 +48,7 @@ _SHOWN_PROBLEMS = 20
 def _filtered(command: click.decorators.FC) -> click.decorators.FC:
     for name in reversed(FILTERS):
         command = click.option(f"--{name}", help=f"Only rows with this {name}.")(command)
-    return click.option("--url", help="The server; by default where the settings make it listen.")(command)
+    return click.option("--url", help="The server; by default the one of the settings.")(command)
 
 
 @click.group()
@@ -86,7 +85,7 @@ def export(url: str | None, output: TextIO, **filters: str | None) -> None:
 
 @audit.command(epilog=example("hivemind audit verify audit.jsonl"))
 @click.argument("file", required=False, type=click.File("r", encoding="utf-8"))
-@click.option("--url", help="The server; by default where the settings make it listen.")
+@click.option("--url", help="The server; by default the one of the settings.")
 @click.option("--database", "direct", is_flag=True, help="Read the database itself: no server is needed.")
 @click.option(
     "--public-key", "public_keys", multiple=True, help="In hex; by default those of this installation."
@@ -174,23 +173,9 @@ def _path(path: str, query: Mapping[str, str | None]) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
-async def _read(url: str | None, path: str) -> AsyncGenerator[bytes, None]:
-    operator = Operator.at(url)
-    headers = [(b"Accept", b"application/x-ndjson"), (b"X-API-Key", operator.api_key.encode())]
-    async with (
-        HttpClient(max_connections=1) as client,
-        client.call(Target.parse(operator.base + path), headers, None, method=b"GET") as reply,
-    ):
-        if reply.status != 200:
-            document = remote.parse(await reply.start(1_000_000), operator.base)
-            raise remote.error_of(document) or Unreachable(f"{operator.base} answered with {reply.status}")
-        while chunk := await reply.read():
-            yield chunk
-
-
 async def _lines(url: str | None, path: str) -> AsyncGenerator[str, None]:
     rest = b""
-    async with aclosing(_read(url, path)) as chunks:
+    async with aclosing(Operator.at(url).pieces(path, "application/x-ndjson")) as chunks:
         async for chunk in chunks:
             *whole, rest = (rest + chunk).split(b"\n")
             for line in whole:

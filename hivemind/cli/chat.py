@@ -147,14 +147,14 @@ class Answer:
 
 @click.command(epilog=example("hivemind chat hello", 'hivemind chat hello -m "Who are you?" --json'))
 @click.argument("slug", default="hello")
-@click.option("--url", help="The server; by default where the settings make it listen.")
+@click.option("--url", help="The server; by default the one of the settings.")
 @click.option("--message", "-m", help="Say one thing, print the answer and leave.")
 @click.option(
     "--json", "as_json", is_flag=True, help="With --message: print the reply as the server sends it."
 )
 def chat(slug: str, url: str | None, message: str | None, as_json: bool) -> int:
     """Talk to the agent with this SLUG. Ctrl-C interrupts an answer; at the prompt, or twice, it leaves."""
-    base = remote.base_url(load().settings.server, url)
+    base = remote.address(load().settings, url)
     conversation = Conversation()
     if message is not None:
         return _one_shot(base, slug, message, conversation, as_json=as_json)

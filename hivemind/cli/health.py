@@ -17,7 +17,7 @@ _MARKS = {"ok": "ok  ", "degraded": "warn", "down": "FAIL"}
 @options
 def health(url: str | None, as_json: bool) -> int:
     """Ask the running server for its health; needs no key. Exit code 1 when it is down."""
-    base = remote.base_url(load().settings.server, url)
+    base = remote.address(load().settings, url)
 
     async def ask() -> dict[str, object]:
         async with HttpClient(max_connections=1) as client:

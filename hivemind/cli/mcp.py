@@ -19,7 +19,7 @@ from hivemind.outbound import HttpClient
 
 
 @click.command(epilog=example("hivemind mcp --url http://127.0.0.1:8585"))
-@click.option("--url", help="The server; by default where the settings make it listen.")
+@click.option("--url", help="The server; by default the one of the settings.")
 def mcp(url: str | None) -> None:
     """Offer the agents of the running server to an MCP client that starts this command."""
     operator = Operator.at(url)

@@ -1,7 +1,6 @@
 """A running server as its operator asks it: one request with the admin key, and whole lists."""
 
-import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -9,17 +8,14 @@ from urllib.parse import urlencode
 import click
 import trio
 
-from hivemind import keyfiles
 from hivemind.cli import remote
 from hivemind.cli.output import Document
-from hivemind.errors import NotAuthenticated, Unreachable
-from hivemind.outbound import HttpClient, Target
+from hivemind.outbound import HttpClient
 from hivemind.settings_load import load
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TIMEOUT_SECONDS = 30.0
-_LARGEST_REPLY_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +29,7 @@ class Operator:
     def at(cls, url: str | None) -> "Operator":
         """By the settings of the working directory, unless an address is given."""
         settings = load().settings
-        key = keyfiles.read_admin_api_key(settings.data.secrets_folder)
-        return cls(remote.base_url(settings.server, url), key)
+        return cls(remote.address(settings, url), remote.api_key(settings))
 
     def ask(
         self, method: str, path: str, body: object = None, *, timeout_seconds: float = TIMEOUT_SECONDS
@@ -60,33 +55,20 @@ class Operator:
             query["cursor"] = page["next_cursor"]
         return found
 
+    async def pieces(self, path: str, accept: str) -> AsyncGenerator[bytes, None]:
+        """What comes from `path`, piece by piece, for as long as it comes."""
+        async with HttpClient(max_connections=1) as client:
+            async for piece in remote.pieces(client, self.base, path, accept, self.api_key):
+                yield piece
+
     async def _ask(self, method: str, path: str, body: object, timeout_seconds: float) -> Document:
-        headers = [(b"Accept", b"application/json"), (b"X-API-Key", self.api_key.encode())]
-        data = None
-        if body is not None:
-            headers.append((b"Content-Type", b"application/json"))
-            data = json.dumps(body).encode()
-        target = Target.parse(self.base + path)
-        try:
-            with trio.fail_after(timeout_seconds):
-                async with (
-                    HttpClient(max_connections=1) as client,
-                    client.call(target, headers, data, method=method.encode()) as reply,
-                ):
-                    answered = await reply.start(_LARGEST_REPLY_BYTES)
-        except trio.TooSlowError:
-            raise Unreachable(f"no answer from {self.base} within {timeout_seconds:g} s") from None
-        except Unreachable as error:
-            raise Unreachable(f"no server at {self.base}: {error.message}", remedy=remote.START_IT) from error
-        if reply.status == 204:
-            return {}
-        document = remote.parse(answered, self.base)
-        refused = remote.error_of(document)
-        if refused is not None and reply.status == 401:
-            raise NotAuthenticated(
-                f"{self.base} does not accept the admin key found here",
-                remedy="run this in the server's working directory, or set HIVEMIND_DATA_SECRETS_FOLDER",
+        async with HttpClient(max_connections=1) as client:
+            status, document = await remote.ask(
+                client, self.base, method, path, body, api_key=self.api_key, timeout_seconds=timeout_seconds
             )
+        refused = remote.error_of(document)
+        if refused is not None and status == 401:
+            raise remote.not_accepted(self.base)
         if refused is not None:
             refused.remedy = refused.remedy or _fields(document)
             raise refused
@@ -96,7 +78,7 @@ class Operator:
 def options(command: Command) -> Command:
     """The options that every verb of an operator has."""
     as_json = click.option("--json", "as_json", is_flag=True, help="Print what the server says.")
-    url = click.option("--url", help="The server; by default where the settings make it listen.")
+    url = click.option("--url", help="The server; by default the one of the settings.")
     decorated: Command = url(as_json(command))
     return decorated
 

@@ -17,7 +17,7 @@ import trio
 from rich.table import Table
 
 from hivemind import killswitch
-from hivemind.agents import Profiles, Resources
+from hivemind.agents import Profiles, Resources, keeping
 from hivemind.agents.fork import Forked, fork
 from hivemind.agents.replay import Recording, Replayed, Unrecorded, load
 from hivemind.agents.replay import replay as run_again
@@ -133,11 +133,22 @@ async def _fork(
         )
         recording = await load(database, profiles, turn_id)
         await killswitch.look(database, switch)
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        nursery.start_soon(_look_on, database, switch)
-        forked = await fork(resources, recording, step, prompt=prompt, model=model, live_tools=live_tools)
-        nursery.cancel_scope.cancel()
-        return forked
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_look_on, database, switch)
+                nursery.start_soon(keeping.keep_on, resources)
+                forked = await fork(
+                    resources, recording, step, prompt=prompt, model=model, live_tools=live_tools
+                )
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) > 1:
+                raise
+            raise group.exceptions[0] from None
+        else:
+            return forked
+        finally:
+            await keeping.leave(resources)
     raise AssertionError
 
 

@@ -13,7 +13,7 @@ from hivemind.errors import GuardFailed, GuardRefused
 from hivemind.guards import rule as rule_files
 from hivemind.guards.classifier import Classifier
 from hivemind.guards.injection import Injection
-from hivemind.guards.matcher import Matcher
+from hivemind.guards.matcher import Matcher, StreamMatcher
 from hivemind.guards.redaction import Measure, Redaction
 from hivemind.guards.rule import Rule
 from hivemind.guards.verdict import InputVerdict, OutputVerdict, TooDense
@@ -44,6 +44,7 @@ class Guards:
             if rule.category != "leak":
                 incoming[number].append(measure)
         self._matcher = Matcher(list(numbers), folder)
+        self._streams = StreamMatcher(list(numbers), folder)
         self._incoming = dict(incoming)
         self._outgoing = dict(outgoing)
         self._injection = Injection(scored, folder)
@@ -95,4 +96,4 @@ class Guards:
 
     def window(self) -> HoldBack:
         """Open the stream form of `check_output`."""
-        return HoldBack(Redaction(self._matcher, self._outgoing))
+        return HoldBack(Redaction(self._matcher, self._outgoing), self._streams)

@@ -4,14 +4,17 @@ Every rule that fires counts once, with its weight, as independent evidence: sco
 rules see the text as it came and every plainer reading of it (`normalise`); they never change it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import re2
 
 from hivemind.guards.matcher import Matcher
 from hivemind.guards.normalise import HINTS, View, read
 from hivemind.guards.rule import Rule
+from hivemind.guards.spelling import Phrase, counting, letters
 from hivemind.guards.verdict import Finding
 
 SHOWN = 32
@@ -19,17 +22,39 @@ SHOWN = 32
 
 LONGEST_READING = 200
 
+DOUBTFUL = 0.3
+LONGEST_QUESTION = 1_000
+"""A longer text is no question about a phrase."""
+MENTION = re2.compile(
+    r"(?i)\b(?:phrases?|strings?|words|texts?|patterns?|regex(?:es)?|expressions?|terms?|examples?|keywords?|"
+    r"(?:sentence|prompt|message|attempt|thing|input|request)s? like|e\.g\.|such as|says|said|reads|contains|"
+    r"containing|called|titled|named|quotes|attacks?|lists?|"
+    r"blocks|detects|flags|catches|matches|filters|why|what does|"
+    r"mean(?:ing|s)(?: of| by)?|difference between) ?[,:]? {0,2}"
+    r"(?P<said>[\"'`\x{ab}\x{2018}\x{201c}][^\"'`\x{bb}\x{2019}\x{201d}\n]{4,100}[\"'`\x{bb}\x{2019}\x{201d}])"
+)
+"""A phrase in quotation marks that is spoken of, not spoken."""
+
 
 class Injection:
     """The rules of the category `injection` and the hints of `normalise`, under one set of triggers."""
 
     def __init__(self, rules: Sequence[Rule], folder: Path | None) -> None:
-        triggers = list(dict.fromkeys((*(rule.trigger for rule in rules), *HINTS.values())))
+        self._phrases = [Phrase(rule) for rule in rules if rule.reading == "letters"]
+        self._foreign_rules = [rule for rule in rules if rule.language]
+        ours = [rule for rule in rules if rule.reading != "letters" and not rule.language]
+        triggers = list(dict.fromkeys((*(rule.trigger for rule in ours), *HINTS.values())))
         numbers = {trigger: number for number, trigger in enumerate(triggers)}
-        self._rules = {numbers[rule.trigger]: rule for rule in rules}
+        self._ours = {numbers[rule.trigger]: rule for rule in ours}
         self._hints = {numbers[hint]: name for name, hint in HINTS.items()}
-        self._patterns = {number: re2.compile(rule.pattern.encode()) for number, rule in self._rules.items()}
         self._matcher = Matcher(triggers, folder, first_only=True)
+        self._spelt = Matcher([phrase.rule.trigger for phrase in self._phrases], folder, first_only=True)
+        self._foreign = Matcher([rule.trigger for rule in self._foreign_rules], folder, first_only=True)
+        self._rules = {rule.id: rule for rule in rules}
+        self._finders: dict[str, Callable[[bytes], tuple[int, int] | None]] = {
+            rule.id: partial(_span, re2.compile(rule.pattern.encode())) for rule in rules
+        }
+        self._finders.update({phrase.rule.id: phrase.find for phrase in self._phrases})
 
     def judge(self, text: str, data: bytes) -> tuple[float, list[Finding]]:
         """Return the score of `text` and a finding for each rule that counted.
@@ -40,15 +65,25 @@ class Injection:
         fired = self.fired(text, data)
         if not fired:
             return 0.0, []
-        doubt = 1.0
-        for number in fired:
-            doubt *= 1 - self._rules[number].weight
-        found = [self._finding(number, text, data, view) for number, view in list(fired.items())[:SHOWN]]
-        return 1 - doubt, found
+        score = self._score(fired)
+        if score >= DOUBTFUL and len(text) < LONGEST_QUESTION:
+            spoken = MENTION.sub(_without_mention, text)
+            if spoken != text:
+                data = spoken.encode("utf-8", "surrogatepass")
+                fired = self.fired(spoken, data)
+                text, score = spoken, self._score(fired)
+        found = [self._finding(name, text, data, view) for name, view in list(fired.items())[:SHOWN]]
+        return score, found
 
-    def fired(self, text: str, data: bytes) -> Mapping[int, View | None]:
+    def _score(self, fired: Iterable[str]) -> float:
+        doubt = 1.0
+        for name in fired:
+            doubt *= 1 - self._rules[name].weight
+        return 1 - doubt
+
+    def fired(self, text: str, data: bytes) -> Mapping[str, View | None]:
         """The rules that fired, each with the plainer reading in which it did, None for the text itself."""
-        fired: dict[int, View | None] = {}
+        fired: dict[str, View | None] = {}
 
         def look(reading: View) -> set[str]:
             return self._look(reading.data, reading, fired)
@@ -58,31 +93,55 @@ class Injection:
             read(text, hints, look)
         return fired
 
-    def _look(self, data: bytes, view: View | None, fired: dict[int, View | None]) -> set[str]:
+    def _look(self, data: bytes, view: View | None, fired: dict[str, View | None]) -> set[str]:
         hints: set[str] = set()
         for _, number in self._matcher.scan(data):
-            if (rule := self._rules.get(number)) is not None:
-                if _counts(rule, view):
-                    fired.setdefault(number, view)
-            elif number in self._hints:
+            if (rule := self._ours.get(number)) is None:
                 hints.add(self._hints[number])
+            elif _counts(rule, view):
+                fired.setdefault(rule.id, view)
+        if "foreign" in hints or not data.isascii():
+            for _, number in self._foreign.scan(data):
+                fired.setdefault(self._foreign_rules[number].id, view)
+        self._look_at_letters(data, view, fired)
         return hints
 
-    def _finding(self, number: int, text: str, data: bytes, view: View | None) -> Finding:
-        rule = self._rules[number]
+    def _look_at_letters(self, data: bytes, view: View | None, fired: dict[str, View | None]) -> None:
+        found = []
+        for _, number in self._spelt.scan(letters(data)):
+            phrase = self._phrases[number]
+            span = phrase.find(data)
+            if span is not None:
+                found.append((phrase, data[slice(*span)]))
+        for phrase in counting(found):
+            fired.setdefault(phrase.rule.id, view)
+
+    def _finding(self, name: str, text: str, data: bytes, view: View | None) -> Finding:
+        rule = self._rules[name]
         read_as = ""
-        match = self._patterns[number].search(data if view is None else view.data)
-        if match is None:
+        seen = data if view is None else view.data
+        span = self._finders[name](seen)
+        if span is None:
             start, end = 0, len(text)
         elif view is None:
-            start = len(data[: match.start()].decode("utf-8", "replace"))
-            end = start + len(data[match.start() : match.end()].decode("utf-8", "replace"))
+            start = len(data[: span[0]].decode("utf-8", "replace"))
+            end = start + len(data[slice(*span)].decode("utf-8", "replace"))
         else:
-            start, end = view.span(text, *match.span())
-            read_as = match.group().decode("utf-8", "replace")[:LONGEST_READING]
+            start, end = view.span(text, *span)
+            read_as = seen[slice(*span)].decode("utf-8", "replace")[:LONGEST_READING]
         return Finding(
             rule.id, rule.version, rule.category, rule.type, rule.severity, start, end, rule.weight, read_as
         )
+
+
+def _span(pattern: Any, data: bytes) -> tuple[int, int] | None:
+    match = pattern.search(data)
+    return match.span() if match is not None else None
+
+
+def _without_mention(match: Any) -> str:
+    said = match.group("said")
+    return str(match.group()[: -len(said)] + "x" * len(said))
 
 
 def _counts(rule: Rule, view: View | None) -> bool:

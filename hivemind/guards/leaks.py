@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from importlib import resources
 from socket import AF_INET, inet_pton
 
-from hivemind.guards.pii import Check, Part
+import re2
+
+from hivemind.guards.pii import NEAR, Check, Part, is_version
 
 SMALLEST_ENTROPY = 3.0
 SECRET_ENTROPY = 3.2
@@ -24,6 +26,24 @@ PLACEHOLDERS = (
 )  # fmt: skip
 NOT_SECRET = (b"public", b"csrf", b"id:", b'id"', b"id'", b"id =", b"id=", b"key tag", b"kms", b"pidx")
 """Names beside which a random value is meant to be seen."""
+LOOKED_UP_BY = re2.compile(
+    rb"(?:cache|sort(?:ing)?|idempotency|partition|primary|foreign|model|object|row|lookup|index|group|routing|map|"
+    rb"storage|bucket|translation|i18n|react|dedup(?:lication)?|hash|range|shard|site|publishable|message|metric|"
+    rb"feature|config|state|query|search|natural|composite|unique|surrogate|locali[sz]ation|tokenizer|token_?type)"
+    rb"[_. -]?(?:keys?|tokens?)?[\"'\x60\])]{0,3}\s{0,4}(?:=|:|:=|=>)\s{0,4}[\"'\x60]{0,3}$"
+)
+"""Names of keys that something is found by, which open nothing."""
+CODE = re2.compile(
+    rb"(?:this|self|os|process|config|settings|env|req(?:uest)?|options|params|props)\.[A-Za-z_].*|"
+    rb"(?:[A-Za-z_$][a-z_$]{1,30}[0-9]{0,2}\.){1,4}[A-Za-z_$][A-Za-z_$]{1,40}[0-9]{0,2}\(?.{0,3}|"
+    rb"[A-Za-z_]{2,40}[0-9]{0,2}\(.*"
+)
+"""A value that a program takes from somewhere else."""
+TRIVIAL = frozenset((
+    b"password", b"passwd", b"pass", b"pwd", b"secret", b"changeme", b"guest", b"root", b"admin", b"test",
+    b"user", b"postgres", b"mysql", b"redis", b"mongo", b"rabbitmq", b"default", b"token", b"key",
+))  # fmt: skip
+"""What every manual writes for a password."""
 JOINTS = bytes.maketrans(b"-._/", b"    ")
 CAPITALS = bytes(range(0x41, 0x5B))
 PRIVATE = tuple(
@@ -35,6 +55,18 @@ PRIVATE = tuple(
 )
 
 
+REQUEST = re2.compile(
+    rb"(?:\b(?:GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS)(?: to| on| from)?|"
+    rb"(?i:\b(?:endpoints?|routes?|urls?|uris?)))[ :=]{1,2}[\"'`(]?$"
+)
+"""What stands before the path of a request, which says nothing of a disk."""
+OBJECTS = frozenset((
+    b"this", b"self", b"props", b"obj", b"object", b"cls", b"super", b"module", b"window", b"state", b"ctx",
+    b"params", b"options", b"import", b"package",
+))  # fmt: skip
+"""What attributes hang on in programs."""
+ASSIGNED = re2.compile(rb" ?(?:=[^=]|\(|\[|\+=|-=)")
+MENTIONED = re2.compile(rb"(?:^|[^A-Za-z0-9._+-])[@#]$")
 ELISIONS = (b"..", b"\xe2\x80\xa6")
 """What stands behind a key that was shortened for showing."""
 SEQUENCES = (b"0123456789" * 2 + b"1234567890" * 2, b"abcdefghijklmnopqrstuvwxyz")
@@ -106,6 +138,19 @@ def credential(data: bytes, start: int, end: int) -> list[Part]:
     return [(start, end, "SECRET")]
 
 
+def is_code(value: bytes) -> bool:
+    """Whether this is an expression of a program, not a value."""
+    return CODE.fullmatch(value) is not None
+
+
+def url_login(data: bytes, start: int, end: int) -> list[Part]:
+    """A URL with a password that is not the one of every manual."""
+    user, _, password = data[start:end].partition(b"://")[2].rpartition(b"@")[0].partition(b":")
+    if password.lower() in TRIVIAL and (user.lower() in TRIVIAL or not user or user == password):
+        return []
+    return [(start, end, "SECRET")]
+
+
 def assigned(data: bytes, start: int, end: int) -> list[Part]:
     """A value that is assigned to a name which speaks of a secret."""
     value = data[start:end].rstrip(b".,;:")
@@ -113,7 +158,8 @@ def assigned(data: bytes, start: int, end: int) -> list[Part]:
         return []
     if len(value) < 10 and value.isalnum():
         return []
-    if any(word in data[max(0, start - 32) : start].lower() for word in NOT_SECRET):
+    before = data[max(0, start - 32) : start].lower()
+    if any(word in before for word in NOT_SECRET) or LOOKED_UP_BY.search(before) or is_code(value):
         return []
     pieces = value.translate(JOINTS).split()
     if all(piece.isalpha() or piece.isdigit() or len(piece) < 4 for piece in pieces) and len(pieces) > 1:
@@ -136,6 +182,8 @@ def login(data: bytes, start: int, end: int) -> list[Part]:
 def password(data: bytes, start: int, end: int) -> list[Part]:
     """A word said to be a password: it must not be a plain word."""
     value = data[start:end].rstrip(b".,;:!?)")
+    if is_code(value):
+        return []
     kinds = (
         any(0x30 <= byte <= 0x39 for byte in value)
         + any(0x41 <= byte <= 0x5A for byte in value[1:])
@@ -149,9 +197,17 @@ def password(data: bytes, start: int, end: int) -> list[Part]:
 def path(data: bytes, start: int, end: int) -> list[Part]:
     """A path, without the punctuation that ends a sentence."""
     value = data[start:end].rstrip(b".,;:!?)*&\\'")
-    if value in HARMLESS_PATHS or len(value) < 4:
+    if value in HARMLESS_PATHS or len(value) < 4 or REQUEST.search(data[max(0, start - NEAR) : start]):
         return []
     return [(start, start + len(value), "FILE_PATH")]
+
+
+def host(data: bytes, start: int, end: int) -> list[Part]:
+    """A name of a machine of our own, not the attribute of an object."""
+    value = data[start:end].lower()
+    if value.partition(b".")[0] in OBJECTS or ASSIGNED.match(data[end : end + 8]):
+        return []
+    return [] if MENTIONED.search(data[max(0, start - 2) : start]) else [(start, end, "HOSTNAME")]
 
 
 def unc(data: bytes, start: int, end: int) -> list[Part]:
@@ -169,6 +225,8 @@ def unc(data: bytes, start: int, end: int) -> list[Part]:
 
 def private_ip(data: bytes, start: int, end: int) -> list[Part]:
     """An IPv4 address of a network that the internet does not route."""
+    if is_version(data, start, end):
+        return []
     try:
         address = int.from_bytes(inet_pton(AF_INET, data[start:end].decode()))
     except OSError:
@@ -195,6 +253,7 @@ def port(data: bytes, start: int, end: int) -> list[Part]:
 CHECKS: Mapping[str, Check] = {
     check.__name__: check
     for check in (
-        random, mixed, credential, assigned, login, password, path, unc, private_ip, private_ip6, port,
+        random, mixed, credential, assigned, login, password, path, unc, private_ip, private_ip6, port, host,
+        url_login,
     )
 }  # fmt: skip

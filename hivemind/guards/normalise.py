@@ -40,6 +40,22 @@ HINTS = {
         r"(?i)\b(?:vtaber|vtabevat|cerivbhf|vafgehpgvba|flfgrz|cebzcg|sbetrg|qvfertneq|ehyrf|bireevqr|"
         r"erirny|wnvyoernx|erfgevpgvbaf|cnffjbeq|frperg)"
     ),
+    "reversed": r"(?i)snoitcurtsni|tpmorp|\bsuoiverp|\berongi\b|senilediug",
+    # Not a reading, but that the rules of other languages may match.
+    "foreign": (
+        r"(?i)instruc(?:c|o)|istruzion|anweisung|instruktion|vorgaben|befehle|richtlinien|consignes|"
+        r"instructions (?:pre|ci|ca|se|in|du|an)|regles|reglas|regras|regole|regeln|instructies|opdrachten|"
+        r"talimat|kural|komutlar|instrukcj|polecen|directrices|diretrizes|direttive|normas|ordenes|ordini|"
+        r"(?:tes|vos) directives|modo (?:desarrollador|dios)|"
+        r"(?:sin|sem|sans|senza|ohne) (?:[a-z]+ )?(?:restri|limit|filt|cens|zens|moral|eti|ethi|einschr|"
+        r"grenz|beschr|tabu)|"
+        r"prompts? (?:de|do|del|di) sistema|(?:prompt|invite|message) (?:du )?systeme|system-?prompt|"
+        r"systemanweisung|systemnachricht|(?:geheimen|versteckten) prompt|"
+        r"(?:mensaje|mensagem|messaggio) d(?:e|o|el|i) sistema|(?:tu|su|seu|teu|tuo|ton|votre|deinen?) prompt"
+    ),
+    # The word that an attack of this kind seldom does without; more of them would cost more than they find.
+    "scrambled": r"(?i)\bp[reviou]{6}s\b",
+    "tags": r"(?i)[a-z,.] {0,1}<\/?[a-z][a-z0-9]{0,9}(?: [^<>]{0,80})?>",
     "escape": r"\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}",
 }
 
@@ -49,6 +65,18 @@ OF_TEXT = b"CDIJKLMNOPQRSTUVWXYZabcdef"
 """What each fourth character of base64 is where ASCII is encoded; in random bytes it is so in two of five."""
 HEX = re2.compile(rb"(?:(?:\\x|0x)?(?:[2-7][0-9A-Fa-f]|0[9AaDd])[ ,:]?){8,}")
 SPACED = re2.compile(rb"(?i)(?:^|[^a-z])((?:[a-z0-9][ ._*-]{1,3}){5,}[a-z0-9])(?:[^a-z]|$)")
+LONGEST_TAG = 120
+MOST_SCRAMBLED = 256
+BETWEEN = bytes(byte if chr(byte).isalpha() and byte < 128 else 32 for byte in range(256))
+KEY_WORDS = {
+    (word[0], word[-1], "".join(sorted(word))): word
+    for word in (
+        "ignore", "disregard", "bypass", "override", "forget", "reveal", "previous", "instructions",
+        "instruction", "system", "prompt",
+    )
+}  # fmt: skip
+INITIALS = frozenset(ord(word[0]) for word in KEY_WORDS.values())
+LENGTHS = frozenset(map(len, KEY_WORDS.values()))
 LEET = str.maketrans("0134578@$!|", "oieastbasil")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 LINES = str.maketrans("\r\n\t", "   ")
@@ -164,8 +192,8 @@ def _readings(view: View, hints: AbstractSet[str]) -> Iterator[View]:
         if not names.isdisjoint(hints):
             decoded = decode(text)
             if decoded != text:
-                same = view.same_length and len(decoded) == len(text)
-                yield View(decoded, view.start, view.end, same, decode is _rot13)
+                same = view.same_length and len(decoded) == len(text) and decode is not _reversed
+                yield View(decoded, view.start, view.end, same, decode in (_rot13, _reversed))
     if not _PARTLY.isdisjoint(hints):
         data = text.encode("utf-8", "replace")
         if "spaced" in hints:
@@ -200,6 +228,35 @@ def _leet(text: str) -> str:
 
 def _rot13(text: str) -> str:
     return codecs.encode(text, "rot13")
+
+
+def _reversed(text: str) -> str:
+    return text[::-1]
+
+
+def _unscrambled(text: str) -> str:
+    """The key words whose inner letters have changed places."""
+    words = set(text.encode("ascii", "replace").lower().translate(BETWEEN).split())
+    candidates = [word for word in words if len(word) in LENGTHS and word[0] in INITIALS]
+    for one in sorted(candidates)[:MOST_SCRAMBLED]:
+        word = one.decode("ascii")
+        meant = KEY_WORDS.get((word[0], word[-1], "".join(sorted(word))))
+        if meant is not None and meant != word:
+            for spelt in (word, word.capitalize(), word.upper()):
+                text = text.replace(spelt, meant)
+    return text
+
+
+def _untagged(text: str) -> str:
+    head, *rest = text.split("<")
+    return head + "".join(map(_behind_tag, rest))
+
+
+def _behind_tag(piece: str) -> str:
+    """The text after an angle bracket, without the tag that it opens."""
+    tag, end, rest = piece.partition(">")
+    is_tag = end and len(tag) <= LONGEST_TAG and tag.removeprefix("/")[:1].isalpha()
+    return rest if is_tag else "<" + piece
 
 
 def _unescaped(text: str) -> str:
@@ -246,6 +303,9 @@ def _character(name: str) -> str | None:
 _WHOLE: tuple[tuple[frozenset[str], Callable[[str], str]], ...] = (
     (frozenset({"leet"}), _leet),
     (frozenset({"rot13"}), _rot13),
+    (frozenset({"reversed"}), _reversed),
+    (frozenset({"scrambled"}), _unscrambled),
+    (frozenset({"tags"}), _untagged),
     (frozenset({"percent", "entity", "escape"}), _unescaped),
 )
 _PARTLY = frozenset({"spaced", "blob", "hex"})

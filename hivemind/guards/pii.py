@@ -25,16 +25,25 @@ Check = Callable[[bytes, int, int], list[Part]]
 
 NEAR = 48
 """How many bytes before a number are its context."""
+NUMBERED = re2.compile(
+    rb"(?:(?i:\b(?:versions?|v|ver|releases?|released as|sections?|chapters?|firmware|builds?|revisions?|rev|"
+    rb"clause|paragraphs?|appendix|article|driver|(?:packages?|library|image|module|tag)(?: [\w.+-]{1,24})?)"
+    rb"[ :=#\"'(]{1,3}v?|\xc2\xa7 ?|\b(?:upgrade|downgrade|update)[ds]?(?: from| to)? )|"
+    rb"(?:^|[ (;])[A-Z][A-Za-z]{2,20}/)$"
+)
+"""What stands before four numbers that are no address."""
+PICTURES = (b".png", b".jpg", b".jpeg", b".webp", b".gif", b".svg")
+SCALED = re2.compile(rb"@[0-9](?:\.[0-9])?x\.[a-z]{3,4}$")
 MOST_GROUPS = 9
 LONGEST_VALUE = 34
 TIGHT = frozenset((b"-", b".", b"/", b"\xc2\xa0"))
 FOLLOWS = frozenset(b"- \t\r\n\"'`,;:!?&<>)]}|*.\\") | frozenset(range(0xC2, 0x100))
 SEPARATORS = bytes.maketrans(b" ./-()+\xa0", b"        ")
-PHONE_WORDS = (
-    b"phone", b"tel", b"call", b"mobile", b"fax", b"desk", b"text ", b"whatsapp", b"cell", b"contact",
-    b"reach",
-    b"handy", b"gsm", b"numaram", b"dial", b"sms", b"office", b"answer",
-)  # fmt: skip
+PHONE_WORD = re2.compile(
+    r"phone|\btel|tel\b|fono|\bcall|mobile|mobil(?:nummer)?\b|\bfax|\bdesk|\btext |whatsapp|\bcell|contact|"
+    r"\breach|handy(?:nummer)?\b|\bgsm|numaram|\bdial|\bsms|\boffice|\banswer|m(?:o|\x{f3})vil|celular|rufnummer|"
+    r"t\x{e9}l|тел|电话|手机|電話|携帯|전화|휴대폰|هاتف|फ़ोन|फोन|मोबाइल".encode()
+)
 KINDS = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager",
     "uan", "voicemail",
@@ -46,10 +55,16 @@ TRUNK_REGIONS: tuple[str, ...] = ("GB", "TR", "PH", "FR")
 WRITTEN_REGIONS: tuple[str, ...] = ("US", "GB", "TR", "PH", "DE", "FR", "IN")
 
 
+def email(data: bytes, start: int, end: int) -> list[Part]:
+    """An address, not the name of a picture for finer screens (`logo@2x.png`)."""
+    value = data[start:end]
+    return [] if value.endswith(PICTURES) and SCALED.search(value) else [(start, end, "EMAIL")]
+
+
 def ip_address(data: bytes, start: int, end: int) -> list[Part]:
     """Any IP address that parses, with its prefix length."""
     value = data[start:end]
-    if value.startswith(b"[") or data[end : end + 1].isalpha():
+    if value.startswith(b"[") or data[end : end + 1].isalpha() or is_version(data, start, end):
         return []
     if b":" in value and data[end : end + 1] == b"." and data[end + 1 : end + 2].isdigit():
         return []
@@ -58,6 +73,13 @@ def ip_address(data: bytes, start: int, end: int) -> list[Part]:
             return []
         value = value[:-1]
     return [(start, start + len(value), "IP_ADDRESS")] if len(value) > 2 else []
+
+
+def is_version(data: bytes, start: int, end: int) -> bool:
+    """Whether four numbers with dots are the number of a version, a chapter or a product."""
+    if data[end : end + 2].startswith((b"-rc", b"-r", b"-b", b"-a")) and data[end + 2 : end + 3].isalnum():
+        return True
+    return NUMBERED.search(data[max(0, start - NEAR) : start]) is not None
 
 
 def _is_address(value: bytes) -> bool:
@@ -192,7 +214,7 @@ def is_phone(
     if _is_written_as_phone(lead + run[left:right], digits, lengths):
         return True
     around = before + run[right : right + 8].lower()
-    if any(word in around for word in PHONE_WORDS):
+    if PHONE_WORD.search(around):
         return len(set(digits)) > 2
     if not _may_be_written_so(digits, lengths):
         return False
@@ -299,6 +321,7 @@ def _is_bech32m(value: str) -> bool:
 
 
 CHECKS: Mapping[str, Check] = {
+    "email": email,
     "ip_address": ip_address,
     "mac": mac,
     "bitcoin": crypto,

@@ -2,7 +2,7 @@
 
 `Redaction` is the only place that removes anything: whole texts, streams, what comes in and what goes out all
 run through `feed`. It sees text stretch by stretch (`stretch`) and keeps the little that a later stretch
-needs: the last bytes as context, the numbers given to values, and whether a value is still open.
+needs: the numbers given to values, and whether a value is still open.
 
 The work is bounded: what is measured is counted, and where a text asks for more than its length allows, a
 region of it is withheld unread. The count depends on the text alone, so streams and whole texts agree.
@@ -37,6 +37,7 @@ RESCAN_EFFORT = 200
 """Behind a value whose end must be looked for, the scan begins anew."""
 REGION = 1_024
 """At least so much is withheld when the effort is used up."""
+LONGEST_CHARACTER = 4
 WITHHELD = "limit.too_dense"
 
 
@@ -88,7 +89,6 @@ class Redaction:
         self.findings: list[Finding] = []
         self._matcher = matcher
         self._measures = measures
-        self._context = b""
         self._passed = 0
         self._numbers: dict[tuple[str, bytes], int] = {}
         self._counts: dict[str, int] = {}
@@ -101,11 +101,6 @@ class Redaction:
         self._withheld = 0
 
     @property
-    def context(self) -> bytes:
-        """The bytes before the next feed, as far as any rule may look."""
-        return self._context
-
-    @property
     def open(self) -> bool:
         """Whether a value found earlier goes on in the next feed."""
         return self._in_word or self._withheld > 0 or self._until is not None
@@ -115,8 +110,13 @@ class Redaction:
         """The effort so far."""
         return self._spent
 
+    def let(self, data: bytes, begin: int, end: int) -> str:
+        """Return `data[begin:end]`, whole stretches in which no trigger fires while nothing is open."""
+        self._offset += end - begin
+        return self._pass(data, begin, end)
+
     def feed(self, data: bytes, begin: int) -> str:
-        """Return what may pass of `data[begin:]`; `data[:begin]` is the context."""
+        """Return what may pass of `data[begin:]`; the last `KEPT` bytes or more stand before it."""
         size = len(data)
         kinds = b""
         out: list[str] = []
@@ -138,11 +138,13 @@ class Redaction:
             for start, end, forced, numbers in self._stretches(data, kinds, floor, hits, complete=complete):
                 short = self._spent - self._free_effort - (self._offset + start - begin) // BYTES_PER_EFFORT
                 if short > 0:
+                    # The first byte of a character may stand outside the word that its others are in.
+                    seen = stretch.aligned(data, start)
                     out += (
-                        self._pass(data, done, start),
+                        self._pass(data, done, seen),
                         self._withhold(max(REGION, short * BYTES_PER_EFFORT)),
                     )
-                    seen = done = start
+                    done = seen
                     break
                 floor = end
                 seen = max(seen, end)
@@ -157,7 +159,6 @@ class Redaction:
             self._skip(data, done, floor)
             done = floor
         out.append(self._pass(data, done, size))
-        self._context = data[-KEPT:]
         self._offset += size - begin
         return "".join(out)
 
@@ -188,7 +189,6 @@ class Redaction:
         """Remove what belongs to the open value, and return where `data` goes on."""
         end = self._swallow(data, data.translate(stretch.CLASSES), begin)
         self._skip(data, begin, end)
-        self._context = data[max(0, end - KEPT) : end]
         self._offset += end - begin
         return end
 
@@ -338,7 +338,8 @@ def _stretch_around(data: bytes, kinds: bytes, position: int, floor: int) -> tup
         if position < cut:
             return start, cut, True
         start = cut
-    return start, end, False
+    # A stream is cut before it is known whether more follows, at a character's start: so long is cut, too.
+    return start, end, end - start > stretch.LONGEST - LONGEST_CHARACTER
 
 
 def _apart(hits: list[Hit]) -> list[Hit]:

@@ -13,8 +13,8 @@ from importlib import resources
 from hivemind.guards.verdict import Severity
 
 CATEGORIES = ("injection", "pii", "secret", "leak")
-READINGS = ("any", "text", "decoded")
-FILES = ("injection.toml", "secrets.toml", "leaks.toml", "pii.toml")
+READINGS = ("any", "text", "decoded", "letters")
+FILES = ("injection.toml", "languages.toml", "spelt.toml", "secrets.toml", "leaks.toml", "pii.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,10 @@ class Rule:
     context: bool = False
     """The pattern begins in what stands before the value (`password is`), not at the value itself."""
     reading: str = "any"
-    """Where a hit counts: in `any` reading, in the `text` as it came, in what was `decoded`."""
+    """Where a hit counts: in `any` reading, in the `text` as it came, in what was `decoded`; or in the
+    `letters` of a text, its pattern written in letters and groups only."""
+    language: str = ""
+    """The language that it is in, where that is not English."""
     examples: tuple[str, ...] = field(default=(), repr=False)
     counterexamples: tuple[str, ...] = field(default=(), repr=False)
 

@@ -27,6 +27,8 @@ MAY_JOIN = frozenset(b"0A)-")
 CODE_LENGTH = 5
 EXTENSIONS = (b" ext", b" ext.", b" extn", b" extn.", b" extension", b" durchwahl")
 LONGEST_ANNOUNCEMENT = max(map(len, EXTENSIONS))
+LOOKS_BACK = 16
+"""Whether a gap joins depends on no more bytes before it."""
 
 
 def joins(data: bytes, kinds: bytes, gap: int) -> bool:
@@ -82,6 +84,13 @@ def last_cut(data: bytes, kinds: bytes, floor: int) -> int:
         gap = kinds.rfind(b" ", floor, gap)
     start = floor + (floor <= last and kinds[floor] == SPACE)
     return aligned(data, start + LONGEST) if len(data) > start + LONGEST else floor
+
+
+def next_cut(data: bytes, floor: int) -> int:
+    """`last_cut` without the classes of bytes that it does not look at."""
+    left = max(0, floor - LOOKS_BACK)
+    tail = data[left:]
+    return left + last_cut(tail, tail.translate(CLASSES), floor - left)
 
 
 def aligned(data: bytes, position: int) -> int:

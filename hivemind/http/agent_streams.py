@@ -19,20 +19,20 @@ from hivemind.agents import (
     Delta,
     Event,
     Failed,
-    Interrupt,
     Profiles,
     ToolCalled,
     ToolEnded,
     UserMessage,
     Waiting,
     answer,
+    control,
     follow,
     inspection,
 )
 from hivemind.agents import Reply as AgentReply
 from hivemind.errors import Conflict, HivemindError, InputTooLong, NotFound
 from hivemind.http import bodies, problems
-from hivemind.http.access import OPERATOR, Access
+from hivemind.http.access import identity
 from hivemind.http.lane import EventStream, Reply, Request, Route, SocketRoute, WebSocket
 from hivemind.http.request import event
 from hivemind.persistence import Database
@@ -89,11 +89,10 @@ class AgentFrame(
 class AgentStreams:
     """The handlers for one server; each asks for the role of an operator first."""
 
-    def __init__(self, system: ActorSystem, database: Database, profiles: Profiles, access: Access) -> None:
+    def __init__(self, system: ActorSystem, database: Database, profiles: Profiles) -> None:
         self._system = system
         self._database = database
         self._profiles = profiles
-        self._access = access
 
     def routes(self) -> tuple[Route | SocketRoute, ...]:
         """What the lane serves."""
@@ -105,7 +104,7 @@ class AgentStreams:
 
     async def post(self, request: Request) -> Reply | EventStream:
         """One message."""
-        agent_id = self.let_in(request)
+        agent_id = self.agent(request)
         body = request.parse(SayBody)
         if body.idempotency_key is None:
             body.idempotency_key = request.header(b"idempotency-key") or None
@@ -119,22 +118,21 @@ class AgentStreams:
 
     async def events(self, request: Request) -> EventStream:
         """The turn that is under way, or the end of the last one; goes on after `Last-Event-ID`."""
-        agent_id = self.let_in(request)
+        agent_id = self.agent(request)
         place = _place(request.header(b"last-event-id"))
         turn_id = place[0] if place else await self.turn(agent_id)
         return EventStream(self._frames(agent_id, Attach(turn_id), place[1:] if place else None))
 
     async def socket(self, request: Request, socket: WebSocket) -> None:
         """Messages and events both ways."""
-        agent_id = self.let_in(request)
+        agent_id = self.agent(request)
         await self._run_here(agent_id)
         await _Dialogue(self, agent_id, socket).run()
 
     # -- what all of them do
 
-    def let_in(self, request: Request) -> UUID:
-        """Let an operator in; the agent that is meant."""
-        self._access.let_in("operator", request)
+    def agent(self, request: Request) -> UUID:
+        """The agent that is meant."""
         try:
             return UUID(request.params["agent_id"])
         except ValueError:
@@ -149,7 +147,9 @@ class AgentStreams:
                 f"The message has {len(body.message)} characters; this agent takes {profile.max_input_chars}"
             )
         key = body.idempotency_key or f"once-{uuid4()}"
-        return UserMessage(body.message, profile, OPERATOR, opens=False, idempotency=(str(agent_id), key))
+        return UserMessage(
+            body.message, profile, identity().by, opens=False, idempotency=(str(agent_id), key)
+        )
 
     async def turn(self, agent_id: UUID) -> UUID:
         """The turn that is under way, or else the last one."""
@@ -158,6 +158,10 @@ class AgentStreams:
         if turn_id is None:
             raise NotFound("The agent has had no turn yet")
         return turn_id
+
+    async def interrupt(self, agent_id: UUID) -> None:
+        """End the turn that runs or waits; audited as over HTTP."""
+        await control.interrupt(self._system, self._database, agent_id, by=identity().by)
 
     def address(self, agent_id: UUID) -> Address:
         """Where the agent lives."""
@@ -235,7 +239,7 @@ class _Dialogue:
                 after = (frame.epoch, frame.seq) if frame.epoch >= 0 else None
                 nursery.start_soon(self._tell, Attach(turn_id), after)
             case InterruptFrame():
-                self._streams.address(self._agent_id).tell(Interrupt())
+                await self._streams.interrupt(self._agent_id)
             case PingFrame():
                 await self._send({"type": "pong"})
 

@@ -19,7 +19,7 @@ from hivemind.agents.inspection import Filter
 from hivemind.agents.lifecycle import STATES, WISHES, Wish
 from hivemind.errors import InvalidFields
 from hivemind.http import paging
-from hivemind.http.access import OPERATOR, Access
+from hivemind.http.access import identity
 from hivemind.http.bodies import answer, sent
 from hivemind.http.directives import RetryBody, Slug, Text
 from hivemind.http.filters import choice_in, id_in
@@ -72,12 +72,11 @@ class HeartbeatBody(BaseModel):
     cost_micros: Total | None = None
 
 
-def routes(system: ActorSystem, database: Database, profiles: Profiles, access: Access) -> Blueprint:
+def routes(system: ActorSystem, database: Database, profiles: Profiles) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("agents", __name__)
 
     @blueprint.get(PATH)
-    @access.requires("viewer")
     async def list_agents() -> Response:
         page = paging.asked(request.args, UUID)
         wanted = Filter(
@@ -89,7 +88,6 @@ def routes(system: ActorSystem, database: Database, profiles: Profiles, access: 
         return answer(page.reply(found, lambda row: (row["id"],), dict))
 
     @blueprint.post(PATH)
-    @access.requires("operator")
     async def spawn_agent() -> Response:
         body = await sent(SpawnBody)
         body.check()
@@ -102,7 +100,7 @@ def routes(system: ActorSystem, database: Database, profiles: Profiles, access: 
         made = await control.spawn(
             database,
             profile.id,
-            by=OPERATOR,
+            by=identity().by,
             directive=wanted,
             parent_id=body.parent_id,
             external=body.external,
@@ -118,7 +116,6 @@ def routes(system: ActorSystem, database: Database, profiles: Profiles, access: 
         )
 
     @blueprint.get(f"{PATH}/<uuid:agent_id>")
-    @access.requires("viewer")
     async def read_agent(agent_id: UUID) -> Response:
         page = paging.asked(request.args, UUID)
         found = await inspection.agent(database, agent_id)
@@ -126,31 +123,28 @@ def routes(system: ActorSystem, database: Database, profiles: Profiles, access: 
         body = page.reply(turns, lambda turn: (_id(turn),), dict)
         return answer({"agent": found | {"live": _live(system, agent_id)}, **body})
 
-    _operate(blueprint, system, database, access)
+    _operate(blueprint, system, database)
     return blueprint
 
 
-def _operate(blueprint: Blueprint, system: ActorSystem, database: Database, access: Access) -> None:
+def _operate(blueprint: Blueprint, system: ActorSystem, database: Database) -> None:
     def wish_route(wish: Wish) -> None:
         @blueprint.post(f"{PATH}/<uuid:agent_id>/{wish}", endpoint=wish)
-        @access.requires("operator")
         async def carry_out(agent_id: UUID) -> Response:
             body = await sent(ReasonBody)
-            await control.change(system, database, agent_id, wish, by=OPERATOR, reason=body.reason)
+            await control.change(system, database, agent_id, wish, by=identity().by, reason=body.reason)
             return answer({"agent": await inspection.agent(database, agent_id)})
 
     for wish in WISHES:
         wish_route(wish)
 
     @blueprint.post(f"{PATH}/<uuid:agent_id>/interrupt")
-    @access.requires("operator")
     async def interrupt_agent(agent_id: UUID) -> Response:
         body = await sent(ReasonBody)
-        await control.interrupt(system, database, agent_id, by=OPERATOR, reason=body.reason)
+        await control.interrupt(system, database, agent_id, by=identity().by, reason=body.reason)
         return answer({"agent": await inspection.agent(database, agent_id)})
 
     @blueprint.post(f"{PATH}/<uuid:agent_id>/heartbeat")
-    @access.requires("operator")
     async def report_agent(agent_id: UUID) -> Response:
         body = await sent(HeartbeatBody)
         state = await control.heartbeat(database, agent_id, **body.model_dump())

@@ -11,7 +11,7 @@ from hivemind.actors import ActorSystem
 from hivemind.agents import Resume, answer_approval
 from hivemind.errors import Conflict, NotFound
 from hivemind.http import paging
-from hivemind.http.access import OPERATOR, Access
+from hivemind.http.access import identity
 from hivemind.http.agents import ReasonBody
 from hivemind.http.bodies import answer, sent
 from hivemind.http.filters import choice_in, id_in
@@ -24,12 +24,11 @@ _QUERIES: Mapping[str, str] = load_queries("hivemind.http", "approvals.sql")
 _ALL: Mapping[str, object] = dict.fromkeys(("id", "state", "agent_id", "part", "place", "after"))
 
 
-def routes(system: ActorSystem, database: Database, access: Access) -> Blueprint:
+def routes(system: ActorSystem, database: Database) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("approvals", __name__)
 
     @blueprint.get(PATH)
-    @access.requires("viewer")
     async def list_approvals() -> Response:
         page = paging.asked(request.args, int, datetime, UUID)
         part, place, after = page.after or (None, None, None)
@@ -46,17 +45,14 @@ def routes(system: ActorSystem, database: Database, access: Access) -> Blueprint
         return answer(page.reply(rows, lambda row: (row["part"], row["place"], row["id"]), _item))
 
     @blueprint.get(f"{PATH}/<uuid:approval_id>")
-    @access.requires("viewer")
     async def read_approval(approval_id: UUID) -> Response:
         return answer({"approval": await _approval(database, approval_id)})
 
     @blueprint.post(f"{PATH}/<uuid:approval_id>/approve")
-    @access.requires("operator")
     async def approve(approval_id: UUID) -> Response:
         return await _answered(system, database, approval_id, approve=True)
 
     @blueprint.post(f"{PATH}/<uuid:approval_id>/deny")
-    @access.requires("operator")
     async def deny(approval_id: UUID) -> Response:
         return await _answered(system, database, approval_id, approve=False)
 
@@ -65,7 +61,9 @@ def routes(system: ActorSystem, database: Database, access: Access) -> Blueprint
 
 async def _answered(system: ActorSystem, database: Database, approval_id: UUID, *, approve: bool) -> Response:
     body = await sent(ReasonBody)
-    agent_id = await answer_approval(database, approval_id, approve=approve, by=OPERATOR, reason=body.reason)
+    agent_id = await answer_approval(
+        database, approval_id, approve=approve, by=identity().by, reason=body.reason
+    )
     found = await _approval(database, approval_id)
     if agent_id is None:
         raise Conflict(f"This was answered before: {found['state']} by {found['answered_by']}")

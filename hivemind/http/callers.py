@@ -33,6 +33,11 @@ class Callers:
             peer = client_address(peer, forwarded_for, self._trusted)
         return self._hash(peer)
 
+    def believes(self, peer: str) -> bool:
+        """Whether the peer is a proxy whose headers count."""
+        address = parse_address(peer)
+        return address is not None and _in_any(address, self._trusted)
+
     def hash(self, address: str) -> str:
         """What stands for an address."""
         text = site(address).encode()

@@ -12,7 +12,7 @@ from hivemind.budgets import EVERYONE, Rule
 from hivemind.budgets import caps as store
 from hivemind.errors import InvalidFields
 from hivemind.http import paging
-from hivemind.http.access import OPERATOR, Access
+from hivemind.http.access import identity
 from hivemind.http.bodies import answer, parse
 from hivemind.persistence import Database
 
@@ -55,12 +55,11 @@ class AcknowledgeBody(BaseModel):
     until: AwareDatetime | None = None
 
 
-def routes(database: Database, access: Access) -> Blueprint:
+def routes(database: Database) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("caps", __name__)
 
     @blueprint.get("/api/v1/caps")
-    @access.requires("viewer")
     async def list_caps() -> Response:
         page = paging.asked(request.args, UUID)
         after = page.after[0] if page.after else None
@@ -70,41 +69,36 @@ def routes(database: Database, access: Access) -> Blueprint:
         return answer(page.reply(found, lambda cap: (cap.id,), lambda cap: cap.as_dict(now)))
 
     @blueprint.post("/api/v1/caps")
-    @access.requires("admin")
     async def create_cap() -> Response:
-        return _told(await store.create(database, rule_of(await _body(CapBody)), by=OPERATOR), 201)
+        return _told(await store.create(database, rule_of(await _body(CapBody)), by=identity().by), 201)
 
     @blueprint.get("/api/v1/caps/<uuid:cap_id>")
-    @access.requires("viewer")
     async def read_cap(cap_id: UUID) -> Response:
         return _told(await store.cap(database, cap_id))
 
     @blueprint.patch("/api/v1/caps/<uuid:cap_id>")
-    @access.requires("admin")
     async def change_cap(cap_id: UUID) -> Response:
         body = await _body(ChangeBody)
         wanted = changed((await store.cap(database, cap_id)).rule, body)
         return _told(
             await store.change(
-                database, cap_id, wanted.limit_micros, wanted.soft_share, wanted.on_soft, by=OPERATOR
+                database, cap_id, wanted.limit_micros, wanted.soft_share, wanted.on_soft, by=identity().by
             )
         )
 
     @blueprint.delete("/api/v1/caps/<uuid:cap_id>")
-    @access.requires("admin")
     async def delete_cap(cap_id: UUID) -> Response:
-        await store.delete(database, cap_id, by=OPERATOR)
+        await store.delete(database, cap_id, by=identity().by)
         return Response(b"", 204)
 
     @blueprint.post("/api/v1/caps/<uuid:cap_id>/acknowledge")
-    @access.requires("operator")
     async def acknowledge_cap(cap_id: UUID) -> Response:
         body = await _body(AcknowledgeBody)
         rule = (await store.cap(database, cap_id)).rule
         if (rule.subject == EVERYONE) != (body.subject != ""):
             everyone = rule.subject == EVERYONE
             raise _wrong("subject", "says for whom" if everyone else "is only for caps for everyone")
-        return _told(await store.acknowledge(database, cap_id, body.subject, body.until, by=OPERATOR))
+        return _told(await store.acknowledge(database, cap_id, body.subject, body.until, by=identity().by))
 
     return blueprint
 

@@ -1,4 +1,4 @@
-"""What the doors for programs with a key have in common: the limits count by key, and refusals are noted.
+"""What the doors for those with a key have in common: the limits count by caller, and refusals are noted.
 
 Whether a key is good is `access`; what a gate of the agent refuses, the turn writes down itself.
 """
@@ -14,12 +14,9 @@ from hivemind.errors import AgentBusy, NotFound, Overloaded, Refused
 from hivemind.http.limits import Limiter
 from hivemind.http.refusals import Refusals
 
-INSTALLATION = "key:admin"
-"""Whoever has the key of the installation, as turns, caps and the audit log know it."""
-
 
 class Keyholders:
-    """Lets their messages in; each caller is a key."""
+    """Lets their messages in; a caller is a key, or a person who is signed in."""
 
     def __init__(self, limiter: Limiter, refusals: Refusals) -> None:
         self._limiter = limiter

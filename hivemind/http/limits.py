@@ -15,8 +15,8 @@ from hivemind.settings import LimitSettings
 
 MINUTE_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
-KEY = "key:"
-"""What the name of a caller begins with that has a key."""
+NAMED = ":"
+"""In the name of a caller that has a key or an account (`key:admin`), and in no hash of an address."""
 MAX_KEYS = 100_000
 # Sums of times are off by their last bits, which must not refuse who waited as told.
 _INSTANT_SECONDS = 1e-6
@@ -131,7 +131,7 @@ class Limiter:
         for counted in minute:
             at = now - counted.age_seconds
             if counted.caller is not None:
-                keyed = counted.caller.startswith(KEY)
+                keyed = NAMED in counted.caller
                 (self._keyholders if keyed else self._callers).book(counted.caller, at)
             if counted.profile_id is not None:
                 self._profiles.book(counted.profile_id, at)

@@ -16,8 +16,7 @@ from hivemind.agents import Failed, Followed, Interrupt, Profile, Profiles, User
 from hivemind.agents import Reply as AgentReply
 from hivemind.errors import HivemindError, InputTooLong, InvalidRequest, NotFound
 from hivemind.http import openai_reply as told
-from hivemind.http.access import Access
-from hivemind.http.keyholders import INSTALLATION as CALLER
+from hivemind.http.access import Access, identity
 from hivemind.http.keyholders import Keyholders
 from hivemind.http.openai_body import CompletionBody
 from hivemind.http.openai_reply import Completion, Telling
@@ -42,11 +41,11 @@ class OpenAI:
     async def complete(self, request: Request) -> Reply | EventStream:
         """One completion, whole or as a stream."""
         try:
-            self._access.let_in("operator", request, _key(request))
-            with self._keyholders.noting(CALLER):
+            caller = (await self._access.let_in("operator", request)).caller
+            with self._keyholders.noting(caller):
                 message, completion, streamed = await self._asked(request)
             agent = self._system.at(f"/agents/{uuid7()}")
-            with self._keyholders.noting_busy(CALLER):
+            with self._keyholders.noting_busy(caller):
                 if streamed:
                     return await self._stream(agent, message, completion)
                 end = await answer(self._system, agent, message)
@@ -59,7 +58,7 @@ class OpenAI:
     async def models(self, request: Request) -> Reply:
         """All profiles."""
         try:
-            self._access.let_in("operator", request, _key(request))
+            await self._access.let_in("operator", request)
             found = [told.model(profile) for profile in await self._profiles.all()]
         except HivemindError as error:
             return told.refusal(error)
@@ -68,7 +67,7 @@ class OpenAI:
     async def model(self, request: Request) -> Reply:
         """One profile."""
         try:
-            self._access.let_in("operator", request, _key(request))
+            await self._access.let_in("operator", request)
             return Reply.of(told.model(await self._profile(request.params["model"])))
         except HivemindError as error:
             return told.refusal(error)
@@ -76,7 +75,8 @@ class OpenAI:
     async def _asked(self, request: Request) -> tuple[UserMessage, Completion, bool]:
         """The message for the agent, how its answer is told, and whether as a stream."""
         body = request.parse(CompletionBody)
-        profile = await self._keyholders.counted(self._profile(body.model), CALLER)
+        caller = identity().caller
+        profile = await self._keyholders.counted(self._profile(body.model), caller)
         text, given = body.asks()
         if len(text) > profile.max_input_chars:
             raise InputTooLong(
@@ -85,8 +85,8 @@ class OpenAI:
         key = request.header(b"idempotency-key") or f"once-{uuid4()}"
         if len(key) > _MAX_KEY_CHARS:
             raise InvalidRequest("The header Idempotency-Key must have 1 to 200 characters")
-        scope = f"openai:{profile.id}:{CALLER}"
-        message = UserMessage(text, profile, CALLER, True, (scope, key), given=given)
+        scope = f"openai:{profile.id}:{caller}"
+        message = UserMessage(text, profile, caller, True, (scope, key), given=given)
         return message, Completion(profile.slug, usage_wanted=body.usage_wanted), bool(body.stream)
 
     async def _profile(self, slug: str) -> Profile:
@@ -131,11 +131,3 @@ async def _chunks(
                     yield line
         except HivemindError as error:
             yield b"data: " + orjson.dumps(told.error_of(error)) + b"\n\n"
-
-
-def _key(request: Request) -> str | None:
-    """The key, from either header."""
-    scheme, _, token = (request.header(b"authorization") or "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return request.header(b"x-api-key")

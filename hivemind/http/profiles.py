@@ -14,7 +14,6 @@ from hivemind.agents import profiles as store
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.errors import InvalidFields, InvalidRequest
 from hivemind.http import paging
-from hivemind.http.access import Access
 from hivemind.http.bodies import answer, sent
 from hivemind.persistence import Database
 
@@ -71,12 +70,11 @@ class ProfileBody(ChangeBody):
     prompt: Prompt
 
 
-def routes(database: Database, profiles: Profiles, toolbox: Toolbox, access: Access) -> Blueprint:
+def routes(database: Database, profiles: Profiles, toolbox: Toolbox) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("profiles", __name__)
 
     @blueprint.get(PATH)
-    @access.requires("admin")
     async def list_profiles() -> Response:
         page = paging.asked(request.args, str)
         after = page.after[0] if page.after else None
@@ -85,7 +83,6 @@ def routes(database: Database, profiles: Profiles, toolbox: Toolbox, access: Acc
         return answer(page.reply(found, lambda profile: (profile.slug,), Profile.as_dict))
 
     @blueprint.post(PATH)
-    @access.requires("admin")
     async def create_profile() -> Response:
         body = await sent(ProfileBody)
         values = _values(body, toolbox)
@@ -94,12 +91,10 @@ def routes(database: Database, profiles: Profiles, toolbox: Toolbox, access: Acc
         return _told(made, 201)
 
     @blueprint.get(f"{PATH}/<slug>")
-    @access.requires("admin")
     async def read_profile(slug: str) -> Response:
         return _told(await store.profile(database, slug))
 
     @blueprint.patch(f"{PATH}/<slug>")
-    @access.requires("admin")
     async def change_profile(slug: str) -> Response:
         body = await sent(ChangeBody)
         read_at = body.updated_at or _matching()
@@ -108,21 +103,18 @@ def routes(database: Database, profiles: Profiles, toolbox: Toolbox, access: Acc
         return _told(changed)
 
     @blueprint.post(f"{PATH}/<slug>/archive")
-    @access.requires("admin")
     async def archive_profile(slug: str) -> Response:
         kept = await store.archive(database, slug, archived=True)
         profiles.forget()
         return _told(kept)
 
     @blueprint.post(f"{PATH}/<slug>/restore")
-    @access.requires("admin")
     async def restore_profile(slug: str) -> Response:
         kept = await store.archive(database, slug, archived=False)
         profiles.forget()
         return _told(kept)
 
     @blueprint.delete(f"{PATH}/<slug>")
-    @access.requires("admin")
     async def delete_profile(slug: str) -> Response:
         await store.delete(database, slug, read_at=_matching())
         profiles.forget()

@@ -5,11 +5,15 @@ from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
 from hivemind.agents import Profiles
+from hivemind.agents.switch import Switch
 from hivemind.agents.tools.toolbox import Toolbox
+from hivemind.auth import Identities
+from hivemind.auth.forward import Forward
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import (
     agents,
+    api_keys,
     approvals,
     audit,
     caps,
@@ -20,24 +24,33 @@ from hivemind.http import (
     killswitch,
     knowledge,
     mcp,
+    metrics,
     operators,
     plane,
     problems,
     schedules,
     supervision,
     tasks,
+    ui,
+    users,
 )
 from hivemind.http import profiles as profiles_http
 from hivemind.http.access import Access
 from hivemind.http.agent_streams import AgentStreams
+from hivemind.http.callers import Callers
 from hivemind.http.chat import Chat
 from hivemind.http.keyholders import Keyholders
 from hivemind.http.lane import Lane, Route
 from hivemind.http.limits import Limiter
+from hivemind.http.metrics import MetricsAccess, Scrape
 from hivemind.http.openai import COMPLETIONS, MODELS, OpenAI
 from hivemind.http.refusals import Refusals
+from hivemind.http.sign_in import SignIn
 from hivemind.http.supervision import Tuning
+from hivemind.metrics import Counts
 from hivemind.persistence import Database
+from hivemind.providers import Calls
+from hivemind.settings import AuthSettings
 
 
 def lane(
@@ -51,41 +64,56 @@ def lane(
     limiter: Limiter,
     tuning: Tuning,
     refusals: Refusals,
+    identities: Identities,
+    forward: Forward | None,
+    callers: Callers,
+    auth: AuthSettings,
+    calls: Calls,
+    switch: Switch,
+    counts: Counts,
+    metrics_access: MetricsAccess = "viewer",
     webhook_secret: SecretStr | None = None,
     *,
-    admin_api_key: str,
     max_body_bytes: int,
 ) -> Lane:
     """The whole application, as the server takes it."""
-    app = QuartTrio("hivemind")
-    access = Access(admin_api_key, chat.refused)
+    app = QuartTrio("hivemind", static_folder=None)
+    access = Access(identities, chat.refused, forward)
     keyholders = Keyholders(limiter, refusals)
     problems.install(app)
-    app.register_blueprint(operators.routes(system, health, access))
-    app.register_blueprint(supervision.routes(system, tuning, database, access))
-    app.register_blueprint(audit.routes(database, access))
-    app.register_blueprint(conversations.routes(system, database, access))
-    app.register_blueprint(caps.routes(database, access))
-    app.register_blueprint(costs.routes(database, access))
-    app.register_blueprint(guards.routes(checks, access))
-    app.register_blueprint(killswitch.routes(database, system, access))
-    app.register_blueprint(knowledge.routes(database, access))
-    app.register_blueprint(mcp.routes(system, profiles, database, keyholders, access))
-    app.register_blueprint(profiles_http.routes(database, profiles, toolbox, access))
-    app.register_blueprint(directives.routes(database, system, profiles, access))
-    app.register_blueprint(tasks.routes(database, system, profiles, access))
-    app.register_blueprint(schedules.routes(database, system, profiles, access))
-    app.register_blueprint(agents.routes(system, database, profiles, access))
-    app.register_blueprint(approvals.routes(system, database, access))
+    app.register_blueprint(operators.routes(system, health))
+    app.register_blueprint(supervision.routes(system, tuning, database))
+    app.register_blueprint(audit.routes(database))
+    app.register_blueprint(conversations.routes(system, database))
+    app.register_blueprint(caps.routes(database))
+    app.register_blueprint(costs.routes(database))
+    app.register_blueprint(guards.routes(checks))
+    app.register_blueprint(killswitch.routes(database, system))
+    app.register_blueprint(knowledge.routes(database))
+    app.register_blueprint(mcp.routes(system, profiles, database, keyholders))
+    app.register_blueprint(profiles_http.routes(database, profiles, toolbox))
+    app.register_blueprint(directives.routes(database, system, profiles))
+    app.register_blueprint(tasks.routes(database, system, profiles))
+    app.register_blueprint(schedules.routes(database, system, profiles))
+    app.register_blueprint(agents.routes(system, database, profiles))
+    app.register_blueprint(approvals.routes(system, database))
     app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
-    streams = AgentStreams(system, database, profiles, access)
+    app.register_blueprint(SignIn(database, identities, access, callers, auth).routes())
+    app.register_blueprint(users.routes(database, identities))
+    app.register_blueprint(api_keys.routes(database, identities))
+    app.register_blueprint(
+        Scrape(system, database, health, calls, switch, counts, access, metrics_access).routes()
+    )
+    app.register_blueprint(ui.routes(database, profiles, access))
+    access.install(app)
+    metrics.count_requests(app, counts)
+    streams = AgentStreams(system, database, profiles)
     dialect = OpenAI(system, profiles, keyholders, access)
     busy = (
-        *chat.routes(),
-        *streams.routes(),
-        supervision.events_route(system, access),
+        *map(access.guarded, (*chat.routes(), *streams.routes(), supervision.events_route(system))),
+        # These tell their refusals in their own dialect.
         Route("POST", COMPLETIONS, dialect.complete),
         Route("GET", MODELS, dialect.models),
         Route("GET", f"{MODELS}/{{model}}", dialect.model),
     )
-    return Lane(busy, app, max_body_bytes=max_body_bytes)
+    return Lane(busy, app, max_body_bytes=max_body_bytes, counts=counts)

@@ -192,3 +192,26 @@ def test_agents_on_the_command_line(with_desk, hivemind):
         )
 
     with_desk(test)
+
+
+def test_a_turn_is_followed_on_the_command_line(with_desk, hivemind):
+    async def test(site, desk):
+        go_on = trio.Event()
+        site.model.says("It is ", go_on, "on the \x1b[31mlist.", when="how is it?")
+        agent = (await hivemind(site, "agents", "spawn")).split()[0]
+        followed = []
+
+        async def follow(*options):
+            followed.append(await hivemind(site, "agents", "follow", agent, *options))
+
+        async with trio.open_nursery() as nursery:
+            body = {"message": "how is it?"}
+            nursery.start_soon(desk.call, "POST", f"/api/v1/agents/{agent}/messages", body)
+            await site.model.asked()
+            nursery.start_soon(follow)
+            go_on.set()
+        await follow("--json")
+        assert followed[0] == "It is on the [31mlist.\n"
+        assert json.loads(followed[1].splitlines()[-1])["event"] == "reply"
+
+    with_desk(test)

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from hivemind.persistence import Database
+from hivemind.watchdog import Sweep
 
 _spec = importlib.util.spec_from_file_location(
     "process_faults", Path(__file__).with_name("test_process_faults.py")
@@ -72,6 +73,32 @@ async def give(site, text):
         headers={"X-API-Key": site.admin_key},
     )
     assert response.status_code == 201, response.text
+
+
+def test_the_watchdog_of_one_server_leaves_the_turns_of_the_other_alone(with_two_servers):
+    async def test(first, second):
+        go_on = trio.Event()
+        first.model.says("One, ", go_on, "two.")
+        replies = []
+
+        async def ask():
+            replies.append(await first.say("count"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await first.model.asked()
+            for site in (second, first, second):
+                await site.system.at("/workers/watchdog").call(Sweep())
+            await second.system.at("/workers/watchdog").call(Sweep())
+            assert second.system.tree("/agents").children == ()
+            go_on.set()
+        assert replies[0]["reply"] == "One, two."
+        (turn,) = await first.rows(
+            "select t.attempts, a.epoch from turns t join agents a on a.id = t.agent_id"
+        )
+        assert turn == {"attempts": 1, "epoch": 1} and not second.model.requests
+
+    with_two_servers(test)
 
 
 def test_two_servers_do_each_directive_once(with_two_servers):

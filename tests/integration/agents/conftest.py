@@ -102,7 +102,7 @@ def guards(tmp_path_factory):
 def on_bench(database_url, guards, caplog):
     caplog.set_level(logging.CRITICAL, "hivemind")
 
-    def run(test, *answers, box=None, **profile):
+    def run(test, *answers, box=None, resources=None, **profile):
         box = box or Box()
 
         async def main():
@@ -112,7 +112,7 @@ def on_bench(database_url, guards, caplog):
                     await database.execute(
                         f"update agent_profiles set {column} = %s where id = %s", (value, HELLO)
                     )
-                async with agents(database, guards, box, answers) as bench:
+                async with agents(database, guards, box, answers, **(resources or {})) as bench:
                     with trio.fail_after(60):
                         await test(bench)
 
@@ -122,10 +122,12 @@ def on_bench(database_url, guards, caplog):
 
 
 @asynccontextmanager
-async def agents(database, guards, box, answers):
+async def agents(database, guards, box, answers, prices=None, calls=None, **more):
     model = Scripted(answers)
-    calls = Calls(model, Patience(pace_seconds=0))
-    resources = Resources(database, guards, calls, Prices({}), Profiles(database), box, 60.0, 5.0)
+    calls = calls or Calls(model, Patience(pace_seconds=0))
+    resources = Resources(
+        database, guards, calls, Prices(prices or {}), Profiles(database), box, 60.0, 5.0, **more
+    )
     policies = Policies.from_mapping({}, kinds=("agents", "rows"))
     policy = {"restart": "transient", "max_restarts": 5, "backoff_initial_seconds": 0.001}
 
@@ -149,4 +151,12 @@ def box():
 @pytest.fixture
 def another(guards):
     """Another process on the same database, as far as agents can tell."""
-    return lambda bench, *answers: agents(bench.database, guards, bench.box, answers)
+    return lambda bench, *answers, **more: agents(bench.database, guards, bench.box, answers, **more)
+
+
+@pytest.fixture
+def agents_with():
+    """Agents alone that call this provider: `async with agents_with(database, guards, calls) as bench`."""
+    return lambda database, guards, calls: agents(
+        database, guards, Box(), (), {"m": (1_000_000, 1_000_000)}, calls
+    )

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -9,9 +10,26 @@ import trio
 from click.testing import CliRunner
 from uuid_utils.compat import uuid7
 
-from hivemind.agents import EventLog, Profiles, Resources, UserMessage, admission, loop
+from hivemind.actors import ActorSystem, ChildSpec, Policies, RowSupervisor
+from hivemind.agents import (
+    Agent,
+    Attach,
+    EventLog,
+    Failed,
+    Profiles,
+    Resources,
+    Resume,
+    Usage,
+    UserMessage,
+    admission,
+    answer,
+    loop,
+    steps,
+    unfinished_agents,
+)
 from hivemind.agents.fork import fork
 from hivemind.agents.replay import Unrecorded, load, replay
+from hivemind.agents.steps import Effect, Step
 from hivemind.agents.tools.tool import Outcome, Tool
 from hivemind.budgets import Prices
 from hivemind.cli.replay import replay as command
@@ -292,6 +310,93 @@ def test_a_fork_makes_recorded_calls_only_unless_it_is_told_to(recorded):
             await fork(recorder.resources, recording, 9)
 
     recorded(test)
+
+
+def test_a_fork_that_was_killed_is_ended_and_touches_nothing(recorded):
+    async def test(recorder):
+        turn = await recorder.turn()
+        recording = await recorder.load(turn)
+        profile = replace(recording.profile, model="scripted")
+        message = UserMessage(recording.text, profile, f"fork:{recording.turn_id}", opens=True)
+        agent_id = uuid7()
+        # As the process left it: a call that was begun, with tools that were recorded ones there.
+        left = await admission.admit(recorder.resources, agent_id, 1, recording.history, message)
+        effect = Effect(uuid7(), LOOK, {"at": "sky"}, "started")
+        step = Step(1, "scripted", "", Usage(1, 1, 0), [effect])
+        assert await steps.record(
+            recorder.database,
+            left.id,
+            1,
+            step,
+            detail={},
+            began_at=datetime.now(UTC),
+            approval_seconds=60,
+            on_deadline="deny",
+        )
+        made, asked = list(recorder.box.made), len(recorder.model.requests)
+        assert await unfinished_agents(recorder.database) == [agent_id]
+        policy = {"restart": "transient", "backoff_initial_seconds": 0.001}
+
+        def child(name):
+            return ChildSpec(name, Agent, (UUID(name), recorder.resources), policy=policy)
+
+        async with ActorSystem(policies=Policies.from_mapping({}, kinds=("agents", "rows"))) as system:
+            await system.start(ChildSpec("agents", RowSupervisor, (child,)))
+            system.at(f"/agents/{agent_id}").tell(Resume())
+            last = await answer(system, system.at(f"/agents/{agent_id}"), Attach(left.id))
+        assert isinstance(last, Failed) and last.error.code == "interrupted"
+        assert recorder.box.made == made and len(recorder.model.requests) == asked
+        row = await recorder.database.fetch_one("select state from turns where id = %s", (left.id,))
+        assert row["state"] == "interrupted"
+
+    recorded(test)
+
+
+def test_a_fork_that_runs_is_nobodys_to_take_up(recorded):
+    async def test(recorder):
+        recording = await recorder.load(await recorder.turn())
+        seen = []
+        stream = type(recorder.model).stream
+
+        async def looked_at(request):
+            seen.append(await unfinished_agents(recorder.database, uuid7()))
+            async for group in stream(recorder.model, request):
+                yield group
+
+        object.__setattr__(recorder.resources, "calls", Calls(Looked(looked_at), Patience(pace_seconds=0)))
+        recorder.model.answers = (Answer((TextDelta("Grey."),)),)
+        assert (await fork(recorder.resources, recording, 2)).reply.endswith("Grey.")
+        assert seen == [[]]
+
+    recorded(test)
+
+
+class Looked:
+    """A model beside whose answer something is looked at."""
+
+    name = default_model = "scripted"
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def check(self):
+        pass
+
+
+def test_the_command_tells_what_is_wrong_with_a_fork_and_nothing_else(
+    recorded, database_url, tmp_path, monkeypatch
+):
+    turns = []
+
+    async def test(recorder):
+        turns.append(await recorder.turn())
+
+    recorded(test)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setenv("HIVEMIND_LLM_PROVIDER", "scripted")
+    told = CliRunner().invoke(command, [str(turns[0].id), "--fork", "9"])
+    assert isinstance(told.exception, NotFound), told
 
 
 def test_the_command_tells_each_step_and_whether_it_is_the_same(

@@ -102,7 +102,7 @@ def test_no_server_is_one_line_and_what_to_do(tmp_path):
             {"error": {"code": "not_authenticated", "message": "x"}},
             ["--once"],
             3,
-            "does not accept the admin key",
+            "does not accept the key found here",
         ),
         (404, {"error": {"code": "not_found", "message": "nobody here"}}, ["--once", "/x"], 3, "nobody here"),
         (200, [1], ["--once"], 4, "is not Hivemind"),
@@ -157,3 +157,27 @@ def test_guards_scan_reads_and_writes_lines():
     )
     assert done.returncode == 0, done.stderr
     assert "jane@example.org" not in json.loads(done.stdout)["scrubbed"]
+
+
+def test_a_server_elsewhere_is_opened_by_a_key_of_ones_own(tmp_path, monkeypatch):
+    requests = []
+
+    async def answer(stream):
+        requests.append(await stream.receive_some())
+        await stream.send_all(
+            b'HTTP/1.1 200 OK\r\nContent-Length: 34\r\n\r\n{"items": [], "next_cursor": null}'
+        )
+
+    async def main():
+        async with trio.open_nursery() as nursery:
+            listeners = await nursery.start(trio.serve_tcp, answer, 0)
+            port = listeners[0].socket.getsockname()[1]
+            monkeypatch.setenv("HIVEMIND_CLIENT_URL", f"http://127.0.0.1:{port}")
+            monkeypatch.setenv("HIVEMIND_CLIENT_API_KEY", "hm-mine")
+            done = await hivemind(tmp_path, "tasks")
+            nursery.cancel_scope.cancel()
+        return done
+
+    done = trio.run(main)
+    assert (done.returncode, done.stdout) == (0, b"There are no tasks.\n")
+    assert b"X-API-Key: hm-mine" in requests[0]

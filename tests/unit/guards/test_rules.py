@@ -71,6 +71,12 @@ def test_ids_are_unique_and_files_are_read_in_order():
     assert [one.category for one in RULES][0] == "injection"
 
 
+def test_what_a_trigger_repeats_is_one_byte_or_a_group():
+    """Triggers are bytes: a quantifier behind a letter of several bytes would repeat the last of them only."""
+    for one in RULES:
+        assert not re.search(r"[^\x00-\x7f][?*+{]", one.trigger), one.id
+
+
 def test_a_bad_rule_is_an_error_at_the_start():
     with pytest.raises(ValueError, match="category"):
         rule.Rule("x.y", 1, "nonsense", "X", "low", "a", "a")
@@ -205,7 +211,9 @@ def test_the_cache_is_used_and_survives_damage(tmp_path):
     some = [one for one in RULES if one.id in ("injection.ignore_first", "pii.email")]
     first = Guards(some, tmp_path)
     contents = {file: file.read_bytes() for file in tmp_path.iterdir()}
-    assert len(contents) == 2, "one for what takes over the model, one for what is replaced"
+    assert len(contents) == 4, (
+        "what takes over the model, in words and in letters; what is replaced, also in streams"
+    )
     for file, content in contents.items():
         file.write_bytes(content[: len(content) // 2])
     second = Guards(some, tmp_path)

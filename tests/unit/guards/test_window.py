@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from hivemind.errors import GuardRefused
 from hivemind.guards import Guards, rule, stretch
-from hivemind.guards.redaction import Redaction
+from hivemind.guards.matcher import Watch
+from hivemind.guards.redaction import KEPT, Redaction
 
 RULES = rule.load()
 GUARDS = Guards(RULES)
@@ -73,6 +74,24 @@ def test_text_without_a_place_to_cut(filler, around, inner, cuts):
     text = (filler * around)[:around] + inner + (filler * around)[:around] + " end"
     whole = GUARDS.check_output(text)
     joined, _, findings = streamed(text, cuts)
+    assert (joined, findings) == (whole.text, whole.findings)
+
+
+@pytest.mark.parametrize("letter", ["x", "é"])
+@pytest.mark.parametrize("more", range(2026, 2036))
+def test_a_value_up_to_the_place_where_a_word_is_cut(letter, more):
+    text = "x" * 2032 + "C:\\Program Files\\Hive\\a.docx" + (letter * more)[:more] + " end"
+    whole = GUARDS.check_output(text)
+    for cut in range(4080, 4096):
+        joined, _, findings = streamed(text, [cut])
+        assert (joined, findings) == (whole.text, whole.findings), cut
+
+
+def test_text_that_is_withheld_beside_characters_of_several_bytes():
+    text = "1 " * 1004 + "日本" + "1 " * 1004 + " end"
+    whole = GUARDS.check_output(text)
+    assert "[WITHHELD_1]" in whole.text
+    joined, _, findings = streamed(text, [2008, 2009, 2010, 3000])
     assert (joined, findings) == (whole.text, whole.findings)
 
 
@@ -223,9 +242,43 @@ def test_a_failing_guard_refuses(monkeypatch):
         with pytest.raises(GuardRefused):
             call("hello")
     with pytest.raises(GuardRefused):
-        window.push("hello there ")
+        window.push("ada@example.org there ")
     with pytest.raises(ValueError, match="finished"):
         window.push("more")
+
+
+def test_a_stream_that_cannot_be_followed_refuses(monkeypatch):
+    window = GUARDS.window()
+    monkeypatch.setattr(Watch, "push", lambda *_: 1 / 0)
+    with pytest.raises(GuardRefused):
+        window.push("hello there ")
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=texts, cuts=st.lists(st.integers(0, 400), max_size=12))
+def test_a_stream_is_quiet_as_long_as_a_scan_of_the_whole_finds_nothing(text, cuts):
+    data = text.encode(errors="surrogatepass")
+    marks = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    watch = GUARDS._streams.watch()
+    for start, end in zip(marks, marks[1:], strict=False):
+        assert watch.push(data[start:end]) == (not GUARDS._matcher.scan(data[:end]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts, at=st.integers(0, 400))
+def test_a_stream_that_is_taken_up_behind_a_context_sees_what_the_whole_would_show(text, at):
+    data = text.encode(errors="surrogatepass")
+    at %= len(data) + 1
+    watch = GUARDS._streams.watch(data[max(0, at - KEPT) : at])
+    assert watch.push(data[at:]) == (not GUARDS._matcher.scan(data, at))
+
+
+def test_a_stream_says_nothing_of_what_stood_before_it():
+    watch = GUARDS._streams.watch(b"ada@example.org")
+    assert watch.quiet
+    assert watch.push(b" and ")
+    assert not watch.push(b"10.0.0.1 ")
+    assert not watch.push(b"and")
 
 
 def test_a_finished_stream_takes_no_more():

@@ -1,0 +1,176 @@
+"""The accounts of people: functions over the database; each change is one statement, with its audit row."""
+
+import re
+import unicodedata
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from hivemind.auth import passwords
+from hivemind.auth.role import Role
+from hivemind.errors import AlreadyRegistered, Conflict, InvalidFields, NotFound
+from hivemind.persistence import Database, Row, UniqueViolation, load_queries
+
+_QUERIES = load_queries("hivemind.auth", "accounts.sql")
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One account, without anything that proves who it is."""
+
+    id: UUID
+    username: str
+    email: str | None
+    role: Role
+    disabled_at: datetime | None
+    signed_in_at: datetime | None
+    created_at: datetime
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+_FIELDS = tuple(field.name for field in fields(User))
+
+
+def name_of(text: str) -> str:
+    """A username as it is stored; raises `InvalidFields` for what can be none."""
+    name = unicodedata.normalize("NFKC", text).strip().lower()
+    if not _USERNAME.fullmatch(name):
+        raise InvalidFields(
+            "Missing or wrong: username",
+            fields=(("username", "has to have 1 to 64 letters a to z, digits or . _ @ + -"),),
+        )
+    return name
+
+
+async def is_first_run(database: Database) -> bool:
+    """Whether there is no account yet."""
+    row = await database.fetch_one(_QUERIES["is_empty"], repeatable=True)
+    return bool(row and row["is_empty"])
+
+
+async def register(database: Database, username: str, password: str, email: str | None) -> User:
+    """Make the first account, an admin.
+
+    Raises:
+        AlreadyRegistered: there is one.
+        InvalidFields: the name or the password cannot be.
+    """
+    name = name_of(username)
+    stored = await _stored(name, password)
+    params = {"id": uuid7(), "username": name, "email": email, "password_hash": stored}
+    row = await database.fetch_one(_QUERIES["register"], params)
+    if row is None:
+        raise AlreadyRegistered
+    return _user(row)
+
+
+async def create(
+    database: Database, username: str, role: Role, *, password: str, email: str | None, by: str
+) -> User:
+    """Make an account.
+
+    Raises:
+        Conflict: the name is taken.
+        InvalidFields: the name or the password cannot be.
+    """
+    name = name_of(username)
+    params = {"id": uuid7(), "username": name, "email": email, "role": role, "by": by}
+    try:
+        row = await database.fetch_one(
+            _QUERIES["create"], params | {"password_hash": await _stored(name, password)}
+        )
+    except UniqueViolation:
+        raise Conflict(f"There is a user {name} already") from None
+    assert row is not None
+    return _user(row)
+
+
+async def page(database: Database, after: str | None, limit: int) -> list[User]:
+    """Accounts by name."""
+    rows = await database.fetch_all(_QUERIES["page"], {"after": after, "limit": limit}, repeatable=True)
+    return [_user(row) for row in rows]
+
+
+async def user(database: Database, user_id: UUID) -> User:
+    """One account; raises `NotFound`."""
+    row = await database.fetch_one(_QUERIES["user"], (user_id,), repeatable=True)
+    if row is None:
+        raise NotFound("There is no such user")
+    return _user(row)
+
+
+async def change(
+    database: Database,
+    user_id: UUID,
+    *,
+    by: str,
+    email: str | None = None,
+    role: Role | None = None,
+    disabled: bool | None = None,
+    password: str | None = None,
+) -> User:
+    """Change what is not None; a new password, a lower role and disabling end the account's sessions.
+
+    Raises:
+        NotFound: there is no such account.
+        Conflict: nobody would be left who may administer.
+    """
+    found = await user(database, user_id)
+    stored = await _stored(found.username, password) if password is not None else None
+    params: dict[str, Any] = {
+        "id": user_id, "by": by, "email": email, "role": role, "disabled": disabled, "password_hash": stored,
+    }  # fmt: skip
+    row = await database.fetch_one(_QUERIES["change"], params)
+    if row is None:
+        raise Conflict("Nobody would be left who may administer", remedy="make another admin first")
+    return _user(row)
+
+
+async def delete(database: Database, user_id: UUID, *, by: str) -> None:
+    """Remove an account and its sessions.
+
+    Raises:
+        NotFound: there is no such account.
+        Conflict: nobody would be left who may administer.
+    """
+    await user(database, user_id)
+    if not await database.execute(_QUERIES["delete"], {"id": user_id, "by": by}):
+        raise Conflict("Nobody would be left who may administer", remedy="make another admin first")
+
+
+async def proven(database: Database, username: str, password: str) -> User | None:
+    """The account whose name and password these are; the same work is done for a name that nobody has."""
+    name = unicodedata.normalize("NFKC", username).strip().lower()
+    row = await database.fetch_one(_QUERIES["proof"], (name,), repeatable=True)
+    right = await passwords.fits(password, row["password_hash"] if row else None)
+    return _user(row) if row is not None and right else None
+
+
+async def change_password(
+    database: Database, user_id: UUID, current: str, new: str, *, keep: bytes, by: str
+) -> bool:
+    """Give an account another password and end its other sessions; False: `current` is wrong."""
+    found = await user(database, user_id)
+    if await proven(database, found.username, current) is None:
+        return False
+    params = {"id": user_id, "password_hash": await _stored(found.username, new), "keep": keep, "by": by}
+    await database.execute(_QUERIES["change_password"], params)
+    return True
+
+
+async def _stored(username: str, password: str) -> str:
+    wrong = passwords.mistake(password, username)
+    if wrong is not None:
+        raise InvalidFields("Missing or wrong: password", fields=(("password", wrong),))
+    return await passwords.hashed(password)
+
+
+def _user(row: Row) -> User:
+    return User(**{name: row[name] for name in _FIELDS})

@@ -1,0 +1,80 @@
+-- name: is_empty
+select not exists (select from users) as is_empty
+
+-- name: register
+with made as (
+    insert into users (id, username, email, role, password_hash, first)
+    select %(id)s, %(username)s, %(email)s, 'admin', %(password_hash)s, true
+    where not exists (select from users)
+    on conflict do nothing
+    returning *
+), noted as (
+    insert into audit_log (action, detail)
+    select 'auth:user:registered', jsonb_build_object('user', username, 'role', role) from made
+)
+select * from made
+
+-- name: create
+with made as (
+    insert into users (id, username, email, role, password_hash)
+    values (%(id)s, %(username)s, %(email)s, %(role)s, %(password_hash)s)
+    returning *
+), noted as (
+    insert into audit_log (action, detail)
+    select 'admin:user:created', jsonb_build_object('user', username, 'role', role, 'by', %(by)s::text) from made
+)
+select * from made
+
+-- name: page
+select * from users where %(after)s::text is null or username > %(after)s order by username limit %(limit)s
+
+-- name: user
+select * from users where id = %s
+
+-- name: proof
+select * from users where username = %s and disabled_at is null
+
+-- name: change
+-- No row where the last account that may administer would go.
+with changed as (
+    update users u
+    set email = coalesce(%(email)s::text, u.email), role = coalesce(%(role)s::text, u.role),
+        password_hash = coalesce(%(password_hash)s::text, u.password_hash),
+        disabled_at = case %(disabled)s::boolean when true then coalesce(u.disabled_at, now()) when false then null
+                                                  else u.disabled_at end,
+        updated_at = now()
+    where u.id = %(id)s
+      and ((coalesce(%(role)s::text, u.role) = 'admin' and not coalesce(%(disabled)s::boolean, u.disabled_at is not null))
+           or exists (select from users o where o.id <> u.id and o.role = 'admin' and o.disabled_at is null for update)
+           or u.role <> 'admin' or u.disabled_at is not null)
+    returning u.*
+), ended as (
+    delete from web_sessions s using changed c
+    where s.user_id = c.id and (%(password_hash)s::text is not null or %(role)s::text is not null or c.disabled_at is not null)
+), noted as (
+    insert into audit_log (action, detail)
+    select 'admin:user:changed', jsonb_build_object('user', username, 'role', role, 'disabled', disabled_at is not null,
+                                                    'password', %(password_hash)s::text is not null, 'by', %(by)s::text)
+    from changed
+)
+select * from changed
+
+-- name: delete
+with gone as (
+    delete from users u
+    where u.id = %(id)s
+      and (u.role <> 'admin' or u.disabled_at is not null
+           or exists (select from users o where o.id <> u.id and o.role = 'admin' and o.disabled_at is null for update))
+    returning u.*
+)
+insert into audit_log (action, detail)
+select 'admin:user:deleted', jsonb_build_object('user', username, 'role', role, 'by', %(by)s::text) from gone
+
+-- name: change_password
+with changed as (
+    update users set password_hash = %(password_hash)s, updated_at = now() where id = %(id)s returning *
+), ended as (
+    delete from web_sessions s using changed c where s.user_id = c.id and s.hash <> %(keep)s
+)
+insert into audit_log (action, detail)
+select 'auth:password:changed', jsonb_build_object('user', username, 'by', %(by)s::text) from changed

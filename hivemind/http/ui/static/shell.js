@@ -1,0 +1,30 @@
+// What every page has around it: the theme, signing out.
+
+import { post } from "./api.js";
+import { fail, tell } from "./toast.js";
+
+const THEMES = ["system", "light", "dark"];
+const root = document.documentElement;
+
+document.getElementById("theme")?.addEventListener("click", () => {
+  const now = root.dataset.theme ?? "system";
+  const next = THEMES[(THEMES.indexOf(now) + 1) % THEMES.length];
+  if (next === "system") delete root.dataset.theme;
+  else root.dataset.theme = next;
+  try {
+    if (next === "system") localStorage.removeItem("hm-theme");
+    else localStorage.setItem("hm-theme", next);
+  } catch {
+    // Storage is off: it holds for this page.
+  }
+  tell(`Theme: ${next === "system" ? "as the system has it" : next}`);
+});
+
+document.getElementById("sign-out")?.addEventListener("click", async () => {
+  try {
+    await post("/auth/logout");
+    location.assign("/sign-in");
+  } catch (error) {
+    fail(error);
+  }
+});
