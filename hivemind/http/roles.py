@@ -113,6 +113,11 @@ ROUTES: Mapping[str, Role | None] = {
     "GET /v1/models/{model}": "operator",
     # Pages: what they show comes from the routes above, with the visitor's own rights.
     "GET /": "viewer",
+    "GET /costs": "viewer",
+    "GET /profiles/{slug}": "operator",
+    "GET /profiles": "operator",
+    "GET /guards": "operator",
+    "GET /audit": "viewer",
     "GET /first-run": None,
     "GET /sign-in": None,
     "GET /favicon.ico": None,
