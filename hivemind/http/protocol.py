@@ -150,6 +150,8 @@ class Protocol(H11Protocol):
             if (
                 self.keep_alive_requests >= self.config.keep_alive_max_requests
                 or self.context.terminated.is_set()
+                # Refused before its body came: what is still to come spoils the connection for another request.
+                or self.receiving
             ):
                 headers.append((b"connection", b"close"))
             await self._send_h11_event(_response(event.status_code, headers))

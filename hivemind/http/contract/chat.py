@@ -151,7 +151,7 @@ AGENT_EVENTS: dict[str, Any] = {
     "reply": _placed(AgentReply),
     "error": ERROR,
 }
-_RPC_EVENT: dict[str, Any] = {"event?": str, "id?": str, "data": str}
+_EVENT: dict[str, Any] = {"event?": str, "id?": str, "data": str}
 _RPC_ERROR: dict[str, Any] = {
     "jsonrpc": Literal["2.0"],
     "id": str | int | None,
@@ -226,11 +226,7 @@ DIALECTS = Group(
         Operation(
             "POST /v1/chat/completions",
             "One answer in OpenAI's dialect",
-            {
-                200: Answer(
-                    "The completion; or its chunks as they come.", {JSON: Completion, SSE: {"data": str}}
-                )
-            },
+            {200: Answer("The completion; or its chunks as they come.", {JSON: Completion, SSE: _EVENT})},
             body=CompletionBody,
             query=(KEY,),
             refuses=(*TURN, Conflict, NotFound),
@@ -249,7 +245,7 @@ DIALECTS = Group(
             "POST /mcp",
             "The agents as tools of an MCP client",
             {
-                200: Answer("The answer of JSON-RPC.", {JSON: dict[str, Any], SSE: _RPC_EVENT}),
+                200: Answer("The answer of JSON-RPC.", {JSON: dict[str, Any], SSE: _EVENT}),
                 400: Answer("An error of JSON-RPC.", {JSON: _RPC_ERROR}),
                 202: Answer("Taken note of; there is nothing to answer."),
             },

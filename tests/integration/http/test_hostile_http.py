@@ -83,6 +83,17 @@ def test_a_refused_body_that_is_sent_all_the_same_does_not_cost_its_client_the_a
     with_server(test)
 
 
+def test_an_answer_before_the_body_came_says_that_the_connection_ends(with_server):
+    async def test(site):
+        peer = await site.dial()
+        await peer.say(b"POST /nothing HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n")
+        status, headers, _ = await peer.reply()
+        assert (status, headers["connection"]) == (404, "close")
+        assert await peer.hear() == b""
+
+    with_server(test)
+
+
 def test_a_body_within_the_cap_arrives_whole_however_it_is_sent(with_server):
     async def test(site):
         assert (await site.ask("/echo", "POST", body=b"x" * 10_000))[2] == b"x" * 10_000
