@@ -61,6 +61,20 @@ need_openmp() {
     say "On Debian and Ubuntu: sudo apt-get install libgomp1"
 }
 
+# The pages are tested in a real browser; without one those tests are skipped.
+need_browser() {
+    command -v chromium >/dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "the tests of the web UI need chromium: installing it"
+        export DEBIAN_FRONTEND=noninteractive
+        { timeout 300 apt-get install -y --no-install-recommends chromium ||
+            { timeout 60 apt-get update && timeout 300 apt-get install -y --no-install-recommends chromium; }; } \
+            >/dev/null 2>&1 || true
+        command -v chromium >/dev/null && return
+    fi
+    say "There is no chromium: the tests of the web UI are skipped. On Debian: sudo apt-get install chromium"
+}
+
 make_venv() {
     python=$(find_python)
     if [ -d "$venv" ] && [ ! -e "$venv/.unfinished" ] && works; then
@@ -93,6 +107,7 @@ install() {
     "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable .
     rm "$venv/.unfinished"
     [ "$(uname -s)" != Linux ] || need_openmp
+    case $lock in *dev*) need_browser ;; esac
 }
 
 case $verb in
