@@ -116,4 +116,6 @@ ROUTES: Mapping[str, Role | None] = {
     "GET /sign-in": None,
     "GET /favicon.ico": None,
     "GET /static/{digest}/{name}": None,
+    "GET /widget.js": None,
+    "GET /widget/{slug}": None,
 }

@@ -50,6 +50,8 @@ ROUTES = {
     "GET /sign-in": NO_TEXT,
     "GET /favicon.ico": NO_TEXT,
     "GET /static/{digest}/{name}": NO_TEXT,
+    "GET /widget.js": NO_TEXT,
+    "GET /widget/{slug}": NO_TEXT,
     "GET /auth/state": NO_TEXT,
     "POST /auth/register": NO_TEXT,
     "POST /auth/login": NO_TEXT,
