@@ -36,6 +36,7 @@ from hivemind.http.refusals import Refusals, RefusalWriter
 from hivemind.http.supervision import Tuning
 from hivemind.http.tokens import Tokens
 from hivemind.killswitch import KillSwitch
+from hivemind.metrics import Counts
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database, EmbeddedPostgres, migrate
 from hivemind.plane.puller import Puller
@@ -209,6 +210,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             Guards.load, folder / "guards", classifier, abandon_on_cancel=True
         )
         health = Health(database, calls, folder, switch)
+        counts = Counts()
         profiles = Profiles(database)
         system = ActorSystem(policies=policies)
         toolbox = await _tools(settings, stack, children, system, database, profiles, guards)
@@ -224,6 +226,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             settings.guards.timeout_seconds,
             settings.local_model.context_tokens if calls.name == "local" else None,
             switch,
+            counts=counts,
             server=server,
             max_attempts=settings.agents.max_attempts,
         )
@@ -232,7 +235,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         await recount(database, limiter)
         callers = Callers(keys.caller_key, networks(settings.server.trusted_proxies))
         tokens = Tokens(keys.signing_keys, settings.limits.conversation_token_seconds)
-        refusals = Refusals()
+        refusals = Refusals(counts)
         chat = Chat(system, profiles, limiter, callers, tokens, refusals)
         tuning = Tuning(system, _supervision(settings), KINDS)
         lane = routes.lane(
@@ -249,6 +252,10 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             Identities(database, keys.admin_api_key, settings.auth.session_idle_seconds),
             callers,
             settings.auth,
+            calls,
+            switch,
+            counts,
+            settings.metrics.access,
             settings.plane.webhook_secret,
             max_body_bytes=settings.server.max_body_bytes,
         )

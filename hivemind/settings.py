@@ -280,6 +280,14 @@ class ClientSettings(Section):
     )
 
 
+class MetricsSettings(Section):
+    """What `/metrics` tells, and whom."""
+
+    access: Literal["open", "viewer", "off"] = Field(
+        "viewer", description="open: everybody; viewer: a key or session with that role; off: nobody"
+    )
+
+
 class LogSettings(Section):
     """What is written to standard error."""
 
@@ -315,6 +323,7 @@ class Settings(Section):
     mcp: McpSettings = McpSettings()
     client: ClientSettings = ClientSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
     supervision: dict[str, dict[str, object]] = Field(
         {}, description="supervision policy by kind of actor or by address pattern"
     )

@@ -13,8 +13,16 @@ from uuid import UUID
 
 import trio
 
-from hivemind.actors import Actor, ActorDeadError
-from hivemind.agents import Resources, Resume, control, expire_approvals, keeping, unfinished_agents
+from hivemind.actors import Actor, ActorDeadError, Exit, GivenUp
+from hivemind.agents import (
+    Resources,
+    Resume,
+    control,
+    expire_approvals,
+    give_up,
+    keeping,
+    unfinished_agents,
+)
 from hivemind.audit import Action, record
 from hivemind.budgets import release_expired
 from hivemind.errors import Conflict, DatabaseUnavailable, MailboxFull, NotFound
@@ -90,14 +98,22 @@ class Watchdog(Actor):
         expired = await expire_approvals(self._database)
         unfinished = await unfinished_agents(self._database, self._resources.server)
         for agent_id in dict.fromkeys([*expired, *unfinished]):
-            # An agent that works on it takes no notice; one that was given up or is flooded is for others.
-            with suppress(ActorDeadError, MailboxFull):
-                self.system.at(f"/agents/{agent_id}").tell(Resume())
-                self._counts["turns_nudged"] += 1
+            await self._nudge(agent_id)
         released = await release_expired(self._database)
         if released:
             log.warning("gave back %d reservations that nobody ended", released)
         await self._judge_all()
+
+    async def _nudge(self, agent_id: UUID) -> None:
+        """Have a turn taken up: an agent that works on it takes no notice, one that is flooded will."""
+        try:
+            self.system.at(f"/agents/{agent_id}").tell(Resume())
+        except GivenUp as given_up:
+            # It could not be written down when it was given up, and its turn would wait for ever.
+            await give_up(self._resources, agent_id, Exit("error", given_up))
+        except (ActorDeadError, MailboxFull):
+            return
+        self._counts["turns_nudged"] += 1
 
     # -- strikes
 

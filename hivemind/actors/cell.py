@@ -339,11 +339,16 @@ class Cell:
         self.last_exit = LastExit(exit.reason, text, now)
         # Kept longer, the error would keep its frames alive.
         self.ending = None
+        self.system.meters[self.cls.kind].exits[exit.reason] += 1
         supervisor = self.supervisor
         try:
             actor.on_exit(exit)
-        except Exception:
+        except Exception as failed:
             logger.exception("%s: on_exit failed", self.address)
+            if not exit.abnormal:
+                # As in OTP: what fails at its end has not ended in order, and the supervisor decides.
+                exit = Exit("error", failed)  # noqa: A001 as the parameter is called
+                self.last_exit = LastExit(exit.reason, f"{type(failed).__name__}: {failed}", now)
         finally:
             self.enter("down", now)
             if supervisor is None:

@@ -168,7 +168,7 @@ class RowSupervisor(Supervisor):
                 if inspect.isawaitable(told):
                     await told
             except Exception:
-                # The row's mark in the database is lost, the others' service is not.
+                # The row's mark is lost, the others' service is not: who keeps the rows has to look again.
                 logger.exception("%s: on_give_up failed", cell.address)
         now = self.system.now()
         policy = self._cell.policy

@@ -416,6 +416,7 @@ class Supervisor(Actor):
         successor.restarts = cell.restarts
         successor.last_exit = cell.last_exit
         successor.mailbox.handled = cell.mailbox.handled
+        successor.mailbox.dropped = cell.mailbox.dropped
         return successor
 
     def _spec_of(self, cell: Cell) -> ChildSpec:

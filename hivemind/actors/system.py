@@ -9,7 +9,7 @@ import contextvars
 import itertools
 import logging
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from threading import get_ident
@@ -25,6 +25,7 @@ from hivemind.actors.address import Address
 from hivemind.actors.cell import Cell
 from hivemind.actors.dispatch import Dispatcher
 from hivemind.actors.mailbox import CLOSED, UNBOUNDED, Mailbox
+from hivemind.actors.meter import Meter
 from hivemind.actors.policy import ChildSpec, Policies, Sourced
 from hivemind.actors.ref import ActorRef
 from hivemind.actors.rows import RowSupervisor
@@ -70,6 +71,7 @@ class ActorSystem:
         self.stopwatch = stopwatch
         self.cells: dict[str, Cell] = {}
         self.feeds: set[Feed] = set()
+        self.meters: defaultdict[str, Meter] = defaultdict(Meter)
         self.watches = Watches()
         self.timers = Timers()
         self.dispatcher = Dispatcher(self)
@@ -231,6 +233,10 @@ class ActorSystem:
         """Drop an address that nobody will restart."""
         if self.cells.get(cell.address) is cell:
             del self.cells[cell.address]
+            meter = self.meters[cell.cls.kind]
+            meter.handled += cell.mailbox.handled
+            meter.dropped += cell.mailbox.dropped
+            meter.restarts += cell.restarts
 
     # -- operators' wishes, by address; a suspended or failed actor obeys as well
 

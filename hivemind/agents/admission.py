@@ -53,7 +53,7 @@ async def admit(
         Refused: a gate refused it, or an operator has switched it off; that is in the audit log.
         DatabaseUnavailable: nothing is known of the outcome, and the database does not say in time.
     """
-    profile = message.profile
+    profile, began_seconds = message.profile, trio.current_time()
     resources.calls.check()
     try:
         await resources.switch.check_new_turn()
@@ -88,6 +88,7 @@ async def admit(
             ),
         )
     except Refused as refusal:
+        resources.counts.add("hivemind_refusals_total", (refusal.code,))
         await _record_refusal(resources.database, agent_id, message, refusal)
         raise
     if admitted.outcome != "admitted":
@@ -95,7 +96,18 @@ async def admit(
     if admitted.model is not None and admitted.model != model:
         request = replace(request, model=admitted.model)
         price = resources.prices.of(resources.calls.name, admitted.model)
-    return Turn(admitted.turn_id, agent_id, epoch, profile, message.caller, text, request, price, given=given)
+    return Turn(
+        admitted.turn_id,
+        agent_id,
+        epoch,
+        profile,
+        message.caller,
+        text,
+        request,
+        price,
+        given=given,
+        began_seconds=began_seconds,
+    )
 
 
 async def _admitted(database: Database, admission: Admission) -> Admitted:

@@ -144,7 +144,8 @@ async def interrupt(
     detail: dict[str, object] = {"by": by, "reason": reason}
     action = Action.OPERATOR_TURN_INTERRUPTED
     await record(database, action, profile_id=row["profile_id"], agent_id=agent_id, detail=detail)
-    system.at(f"/agents/{agent_id}").tell(Interrupt())
+    with suppress(ActorDeadError):  # it was given up meanwhile, and its turn ended with it
+        system.at(f"/agents/{agent_id}").tell(Interrupt())
 
 
 async def family(database: Database, agent_id: UUID) -> list[UUID]:

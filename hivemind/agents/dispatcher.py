@@ -166,18 +166,24 @@ class Dispatcher(Actor):
     async def _carry_out(self, held: Directive, scope: trio.CancelScope) -> None:
         with scope:
             try:
-                await self._attempt(held)
+                await self._attempt_or_fail(held)
             except DatabaseUnavailable as error:
                 log.warning("directive %s is taken again when its lease ends: %s", held.id, error)
-            except Exception:
-                # One that is a defect of ours must not take the others with it, nor come back for ever.
-                log.exception("directive %s cannot be carried out", held.id)
-                await self._end(held, ("internal_error", "A defect: the log of the server has more"), None)
         if scope.cancelled_caught:
             self._interrupt(held)
         self._in_hand.pop(held.id, None)
         self._waiting -= {held.id}
         self._woken.set()
+
+    async def _attempt_or_fail(self, held: Directive) -> None:
+        """One that meets a defect of ours must not take the others with it, nor come back for ever."""
+        try:
+            await self._attempt(held)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            log.exception("directive %s cannot be carried out", held.id)
+            await self._end(held, ("internal_error", "A defect: the log of the server has more"), None)
 
     async def _attempt(self, held: Directive) -> None:
         error: HivemindError | None = None

@@ -71,8 +71,7 @@ async def answer(resources: Resources, turn: Turn, events: EventLog, scope: trio
     what there is, and says so. Switched off, it ends at once. Whoever cancels `scope` (see `time`) ends it
     himself.
     """
-    if not events.events:
-        _tell_so_far(turn, events)
+    _tell_so_far(turn, events)
     await _keep_frame(resources, turn)
     error: HivemindError | None = None
     switch, in_hand = resources.switch, resources.in_hand
@@ -150,6 +149,7 @@ async def end(
         error = Interrupted("The conversation is being served elsewhere")
     else:
         abandon(resources, turn)
+        _count(resources, turn, state)
     if error is not None:
         events.append(Failed(error))
     else:
@@ -167,7 +167,24 @@ def abandon(resources: Resources, turn: Turn) -> None:
                 tool.abandon(effect.id)
 
 
+def _count(resources: Resources, turn: Turn, state: TurnState) -> None:
+    """What operators measure of a turn that has ended here."""
+    counts, used = resources.counts, turn.total()
+    profile = (turn.profile.slug,)
+    counts.add("hivemind_turns_total", (*profile, state))
+    counts.add("hivemind_tokens_total", (*profile, "input"), used.input_tokens)
+    counts.add("hivemind_tokens_total", (*profile, "output"), used.output_tokens)
+    counts.add("hivemind_cost_micros_total", profile, used.cost_micros)
+    counts.time("hivemind_turn_seconds", profile, trio.current_time() - turn.began_seconds)
+    if turn.first_seconds is not None:
+        counts.time("hivemind_first_token_seconds", profile, turn.first_seconds)
+
+
 def _tell_so_far(turn: Turn, events: EventLog) -> None:
+    """What came before: all of it, or what persons have said while the turn waited."""
+    if events.events:
+        _tell_meanwhile(turn, events)
+        return
     events.append(Accepted(turn.id, turn.agent_id))
     for step in turn.steps:
         if step.text:
@@ -176,6 +193,13 @@ def _tell_so_far(turn: Turn, events: EventLog) -> None:
             events.append(ToolCalled(effect.id, effect.call.name, effect.arguments))
             if effect.outcome is not None:
                 events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
+
+
+def _tell_meanwhile(turn: Turn, events: EventLog) -> None:
+    told = {event.effect_id for event in events.events if isinstance(event, ToolEnded)}
+    for effect in turn.steps[-1].effects if turn.steps else ():
+        if effect.outcome is not None and effect.id not in told:
+            events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
 
 
 async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
@@ -281,6 +305,8 @@ async def _handed_over(resources: Resources, calls: Sequence[ToolCall]) -> tuple
 
 def _release(turn: Turn, events: EventLog, text: str) -> None:
     if text:
+        if turn.first_seconds is None:
+            turn.first_seconds = trio.current_time() - turn.began_seconds
         if turn.steps and len(turn.released) == turn.step_began and turn.released:
             text = _PARAGRAPH + text
         turn.released.append(text)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+import trio
 from uuid_utils.compat import uuid7
 
 from hivemind.agents.bounds import Bound
@@ -21,6 +22,7 @@ from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.budgets import Price, Prices
 from hivemind.guards import Finding, Guards
 from hivemind.knowledge import PROMPT as DOCUMENTS_ONLY
+from hivemind.metrics import Counts
 from hivemind.persistence import Database
 from hivemind.providers import Calls, ProviderMessage, ProviderRequest, StopReason, ToolCall, ToolSpec
 from hivemind.providers import Usage as ProviderUsage
@@ -51,6 +53,7 @@ class Resources:
     context_tokens: int | None = None
     switch: Switch = field(default_factory=Switch.left_on)
     frames: Frames = field(default_factory=Frames)
+    counts: Counts = field(default_factory=Counts)
     server: UUID = field(default_factory=uuid7)
     in_hand: dict[UUID, int] = field(default_factory=dict)
     max_attempts: int = 3
@@ -91,6 +94,8 @@ class Turn:
     frame: str | None = None
     asked: bool = False
     received_bytes: int = 0
+    began_seconds: float = field(default_factory=trio.current_time)
+    first_seconds: float | None = None
     request: ProviderRequest = field(init=False)
     step_began: int = field(init=False)
 

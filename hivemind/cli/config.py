@@ -41,13 +41,15 @@ def explain(as_json: bool, changed: bool) -> None:
 
 
 @config.command(epilog=example("hivemind config reference settings"))
-@click.argument("page", type=click.Choice(["settings", "errors", "cli"]), default="settings")
+@click.argument("page", type=click.Choice(["settings", "errors", "cli", "metrics"]), default="settings")
 def reference(page: str) -> None:
     """Print a page of docs/reference (`make docs` writes them)."""
     # Here, because it loads every verb.
-    from hivemind.cli.reference import cli_page, errors_page  # noqa: PLC0415
+    from hivemind.cli.reference import cli_page, errors_page, metrics_page  # noqa: PLC0415
 
-    made = {"settings": reference_page, "errors": errors_page, "cli": cli_page}[page]()
+    made = {"settings": reference_page, "errors": errors_page, "cli": cli_page, "metrics": metrics_page}[
+        page
+    ]()
     click.echo(made, nl=False)
 
 

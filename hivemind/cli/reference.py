@@ -1,4 +1,4 @@
-"""The reference pages on errors and on the command line, in Markdown, from what the code says of itself.
+"""The reference pages on errors, metrics and the command line, from what the code says of itself.
 
 The page on settings is made in `config`.
 """
@@ -11,6 +11,7 @@ import click
 from hivemind import errors
 from hivemind.cli import exits, hivemind
 from hivemind.http import problems
+from hivemind.metrics import CATALOGUE
 
 _ERRORS = """\
 # Errors
@@ -40,11 +41,28 @@ name, and it opens no more than its role.
 
 Colours are for terminals. `NO_COLOR=1` switches them off, `FORCE_COLOR=1` on; the former wins. Into a pipe
 tables are not cut to any width."""
+_METRICS = """\
+# Metrics
+
+Made by `make docs` from `hivemind/metrics.py`; do not edit.
+
+`GET /metrics` in Prometheus's text format; how to scrape it:
+[watch with Prometheus](../how-to/watch-with-prometheus.md).
+Counters and histograms begin anew with the process. There is no other metric and no other label."""
 _COMPLETION = """\
 ## Completion
 
 Put into `~/.bashrc`, `~/.zshrc` or `~/.config/fish/config.fish` what `hivemind completion --help` shows for
 your shell."""
+
+
+def metrics_page() -> str:
+    """Every metric with its type and labels."""
+    rows = "\n".join(
+        f"| `{name}` | {metric.kind} | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.help} |"
+        for name, metric in CATALOGUE.items()
+    )
+    return f"{_METRICS}\n\n| metric | type | labels | what |\n|---|---|---|---|\n{rows}\n"
 
 
 def errors_page() -> str:

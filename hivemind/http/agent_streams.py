@@ -19,13 +19,13 @@ from hivemind.agents import (
     Delta,
     Event,
     Failed,
-    Interrupt,
     Profiles,
     ToolCalled,
     ToolEnded,
     UserMessage,
     Waiting,
     answer,
+    control,
     follow,
     inspection,
 )
@@ -159,6 +159,10 @@ class AgentStreams:
             raise NotFound("The agent has had no turn yet")
         return turn_id
 
+    async def interrupt(self, agent_id: UUID) -> None:
+        """End the turn that runs or waits; audited as over HTTP."""
+        await control.interrupt(self._system, self._database, agent_id, by=identity().by)
+
     def address(self, agent_id: UUID) -> Address:
         """Where the agent lives."""
         return self._system.at(f"/agents/{agent_id}")
@@ -235,7 +239,7 @@ class _Dialogue:
                 after = (frame.epoch, frame.seq) if frame.epoch >= 0 else None
                 nursery.start_soon(self._tell, Attach(turn_id), after)
             case InterruptFrame():
-                self._streams.address(self._agent_id).tell(Interrupt())
+                await self._streams.interrupt(self._agent_id)
             case PingFrame():
                 await self._send({"type": "pong"})
 

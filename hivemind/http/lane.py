@@ -17,6 +17,7 @@ from hivemind.http.paths import Paths
 from hivemind.http.request import EventStream, Reply, Request
 from hivemind.http.streams import Pump, Send
 from hivemind.http.websocket import WebSocket, WebSocketClosed
+from hivemind.metrics import Counts
 
 Scope = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -52,17 +53,26 @@ class Lane:
     request. The same holds for the application behind.
     """
 
-    def __init__(self, routes: Iterable[Route | SocketRoute], app: App, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        routes: Iterable[Route | SocketRoute],
+        app: App,
+        *,
+        max_body_bytes: int,
+        counts: Counts | None = None,
+    ) -> None:
         self.routes = tuple(routes)
         self._app = app
         self._max_body_bytes = max_body_bytes
-        self._paths = Paths[dict[str, Handler]]()
+        self._counts = counts or Counts()
+        self._paths = Paths[_Place]()
         self._sockets = Paths[SocketHandler]()
         for route in self.routes:
             if isinstance(route, SocketRoute):
                 self._sockets.at(route.path, partial(_same, route.handler))
             else:
-                self._paths.at(route.path, dict)[route.method] = route.handler
+                place = self._paths.at(route.path, partial(_Place, route.path))
+                place.handlers[route.method] = route.handler
 
     async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
         """Serve one ASGI scope."""
@@ -84,13 +94,14 @@ class Lane:
         found = self._paths.find(scope["path"])
         try:
             if found is not None:
-                reply = await self._answer(scope, receive, *found)
+                reply = await self._answer(scope, receive, found[0].handlers, found[1])
             elif scope["path"].startswith("/"):
                 await self._app(scope, _Capped(scope, receive, self._max_body_bytes).receive, sending)
                 return
             else:  # `*`, a proxy's form or nothing at all: Quart fails on some of these
                 reply = Reply(*problems.answer(NotFound()))
             if isinstance(reply, EventStream):
+                self._count(scope, found, 200)
                 await Pump(reply, receive, sending).run()
                 return
         except bodies.Disconnected:
@@ -99,10 +110,17 @@ class Lane:
             if started:
                 raise
             reply = _told(scope, error)
+        self._count(scope, found, reply.status)
         body = reply.body
         headers = [*reply.headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _count(self, scope: Scope, found: "tuple[_Place, object] | None", status: int) -> None:
+        if found is not None:
+            place, method = found[0], scope["method"]
+            known = method if method in place.handlers else "other"
+            self._counts.add("hivemind_http_requests_total", (known, place.path, str(status)))
 
     async def _answer(
         self,
@@ -139,6 +157,16 @@ class Lane:
             failure = errors
             _log(scope, errors)
         await socket.finish(failure)
+
+
+class _Place:
+    """What stands at a path of the lane."""
+
+    __slots__ = ("handlers", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.handlers: dict[str, Handler] = {}
 
 
 class _Capped:

@@ -15,6 +15,7 @@ import trio
 from hivemind.actors import Actor
 from hivemind.audit import Action, record
 from hivemind.errors import DatabaseUnavailable, HivemindError
+from hivemind.metrics import Counts
 from hivemind.persistence import Database
 
 log = logging.getLogger("hivemind.http")
@@ -36,11 +37,13 @@ class Group:
 class Refusals:
     """At most `MAX_GROUPS` groups and one for each reason wait to be written."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Counts | None = None) -> None:
         self._counts: dict[Group, int] = {}
+        self._metrics = counts or Counts()
 
     def note(self, refusal: HivemindError, caller: str, conversation_id: UUID | None) -> None:
         """Count one refusal."""
+        self._metrics.add("hivemind_refusals_total", (refusal.code,))
         group = Group(refusal.code, refusal.message, caller, conversation_id)
         if group not in self._counts and len(self._counts) >= MAX_GROUPS:
             # The message may hold numbers that the client chooses; the code does not.

@@ -107,6 +107,7 @@ ROUTES: Mapping[str, Role | None] = {
     "POST /auth/register": None,
     "GET /auth/state": None,
     "POST /mcp": "operator",
+    "GET /metrics": None,
     "POST /v1/chat/completions": "operator",
     "GET /v1/models": "operator",
     "GET /v1/models/{model}": "operator",

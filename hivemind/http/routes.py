@@ -5,6 +5,7 @@ from quart_trio import QuartTrio
 
 from hivemind.actors import ActorSystem
 from hivemind.agents import Profiles
+from hivemind.agents.switch import Switch
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.auth import Identities
 from hivemind.guards import Guards
@@ -22,6 +23,7 @@ from hivemind.http import (
     killswitch,
     knowledge,
     mcp,
+    metrics,
     operators,
     plane,
     problems,
@@ -38,11 +40,14 @@ from hivemind.http.callers import Callers
 from hivemind.http.chat import Chat
 from hivemind.http.lane import Lane, Route
 from hivemind.http.limits import Limiter
+from hivemind.http.metrics import MetricsAccess, Scrape
 from hivemind.http.openai import COMPLETIONS, MODELS, OpenAI
 from hivemind.http.refusals import Refusals
 from hivemind.http.sign_in import SignIn
 from hivemind.http.supervision import Tuning
+from hivemind.metrics import Counts
 from hivemind.persistence import Database
+from hivemind.providers import Calls
 from hivemind.settings import AuthSettings
 
 
@@ -60,6 +65,10 @@ def lane(
     identities: Identities,
     callers: Callers,
     auth: AuthSettings,
+    calls: Calls,
+    switch: Switch,
+    counts: Counts,
+    metrics_access: MetricsAccess = "viewer",
     webhook_secret: SecretStr | None = None,
     *,
     max_body_bytes: int,
@@ -88,8 +97,12 @@ def lane(
     app.register_blueprint(SignIn(database, identities, access, callers, auth).routes())
     app.register_blueprint(users.routes(database, identities))
     app.register_blueprint(api_keys.routes(database, identities))
+    app.register_blueprint(
+        Scrape(system, database, health, calls, switch, counts, access, metrics_access).routes()
+    )
     app.register_blueprint(ui.routes(database, profiles, access))
     access.install(app)
+    metrics.count_requests(app, counts)
     streams = AgentStreams(system, database, profiles)
     dialect = OpenAI(system, profiles, limiter, refusals, access)
     busy = (
@@ -99,4 +112,4 @@ def lane(
         Route("GET", MODELS, dialect.models),
         Route("GET", f"{MODELS}/{{model}}", dialect.model),
     )
-    return Lane(busy, app, max_body_bytes=max_body_bytes)
+    return Lane(busy, app, max_body_bytes=max_body_bytes, counts=counts)

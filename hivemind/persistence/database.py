@@ -89,6 +89,10 @@ class Database:
     ) -> None:
         self.close()
 
+    def facts(self) -> dict[str, int]:
+        """How many connections are in use, and how many tasks wait for one."""
+        return {"in_use": self._size - self._places.free, "waiting": self._places.waiting}
+
     def close(self) -> None:
         """Close what is idle now and what is in use when it comes back."""
         self._closed = True

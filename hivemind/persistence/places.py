@@ -19,6 +19,16 @@ class Places:
         self._waiting: OrderedDict[trio.lowlevel.Task, float] = OrderedDict()
         self._is_watched = False
 
+    @property
+    def free(self) -> int:
+        """How many are not taken."""
+        return self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait for one."""
+        return len(self._waiting)
+
     async def take(self) -> bool:
         """Take a place; false when none came free in time. A checkpoint only when there is none now."""
         if self._free:

@@ -6,6 +6,7 @@ the first event has been handed on: after that a failure is the caller's.
 
 import logging
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
@@ -44,6 +45,7 @@ class Calls:
         self._retries = 0
         self._failures = 0
         self._last_error: str | None = None
+        self.failed_by_kind: Counter[str] = Counter()
 
     def facts(self) -> dict[str, object]:
         """What an operator sees."""
@@ -158,6 +160,7 @@ class Calls:
     ) -> Again | GiveUp:
         """Count a failed try and decide what comes of it."""
         self._last_error = str(failure)
+        self.failed_by_kind[failure.kind] += 1
         if is_outage(failure):
             self._breaker = self._breaker.failed(trio.current_time(), self.patience)
         else:

@@ -9,7 +9,8 @@ from uuid_utils.compat import uuid7
 
 from hivemind.agents import directives
 from hivemind.agents.directives import Holding
-from hivemind.agents.dispatcher import ADDRESS, Cancelled, tell
+from hivemind.agents.dispatcher import ADDRESS, Cancelled, Dispatcher, tell
+from hivemind.errors import DatabaseUnavailable
 
 API = "/api/v1/directives"
 ENDED = ("done", "failed", "cancelled")
@@ -268,6 +269,43 @@ def test_a_dispatcher_that_crashes_takes_up_what_it_held(with_work):
         done = await work.ended(made)
         assert (done["state"], done["result"], done["attempts"]) == ("done", "Begin end", 1)
         assert len(site.model.requests) == 1
+
+    with_work(test)
+
+
+def test_a_defect_in_one_directive_costs_no_other_also_while_the_database_is_away(with_work, monkeypatch):
+    async def test(site, work):
+        end, attempt = Holding.end, Dispatcher._attempt
+        away = [True]
+
+        async def broken(self, held):
+            if held.text == "Defect":
+                raise ValueError("a defect")
+            await attempt(self, held)
+
+        async def ends(self, held, **how):
+            if away and held.text == "Defect":
+                away.clear()
+                raise DatabaseUnavailable("away")
+            return await end(self, held, **how)
+
+        monkeypatch.setattr(Dispatcher, "_attempt", broken)
+        monkeypatch.setattr(Holding, "end", ends)
+        go_on = trio.Event()
+        site.model.says("Begin", go_on, " end")
+        other = await work.make("Hello")
+        await site.model.asked(1)
+        defect = await work.make("Defect", retry={"max_attempts": 1})
+        while away:
+            await trio.lowlevel.checkpoint()
+        go_on.set()
+        assert (await work.ended(other))["result"] == "Begin end"
+        assert site.system.tree(ADDRESS).snapshot.restarts == 0
+        # Its lease ends, it is taken again, and then its end can be written.
+        await site.database.execute(
+            "update directives set lease_until = now() where id = %s", (defect["id"],)
+        )
+        assert (await work.ended(defect))["state"] == "failed"
 
     with_work(test)
 

@@ -70,6 +70,7 @@ ROUTES = {
     "GET /api/v1/api-keys/{key_id}": NO_TEXT,
     "POST /api/v1/api-keys/{key_id}/rotate": NO_TEXT,
     "DELETE /api/v1/api-keys/{key_id}": NO_TEXT,
+    "GET /metrics": NO_TEXT,
     "GET /api/v1/kill-switch": NO_TEXT,
     "PUT /api/v1/kill-switch": NO_TEXT,
     "GET /api/v1/actors/events": NO_TEXT,

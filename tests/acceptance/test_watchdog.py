@@ -5,6 +5,8 @@ from uuid import UUID
 import pytest
 import trio
 
+from hivemind import app
+from hivemind.errors import DatabaseUnavailable
 from hivemind.watchdog import Sweep
 
 # It sweeps when a test says so.
@@ -190,6 +192,36 @@ def test_one_interval_is_judged_once_however_many_servers_there_are(running_serv
                 assert await keeper.strikes(agent) == 1
 
     trio.run(main)
+
+
+def test_a_turn_whose_agent_was_given_up_while_the_database_was_away_is_ended_later(with_site, monkeypatch):
+    tried = []
+
+    async def fails(*_):
+        tried.append(True)
+        raise DatabaseUnavailable("away")
+
+    monkeypatch.setattr(app, "give_up", fails)
+
+    async def test(site):
+        site.model.says("Well, ", trio.Event())
+        statuses = []
+
+        async def ask():
+            statuses.append((await site.post("hello")).status_code)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            await site.model.asked()
+            agent = await site.value("select id from agents")
+            site.system.at(f"/agents/{agent}").ref._cell.crash(RuntimeError("crashed by the test"))
+        assert statuses == [503] and tried
+        assert await site.value("select state from turns") == "admitted"
+        await site.system.at("/workers/watchdog").call(Sweep())
+        assert await site.value("select state from turns") == "failed"
+        assert await site.value("select state from agents") == "failed"
+
+    with_site(test, **SELDOM, supervision={"agents": {"max_restarts": 0}})
 
 
 def test_health_is_recorded_and_shown_and_not_kept_for_ever(with_site):

@@ -92,8 +92,8 @@ NONE_FOR = {
     r"POST /api/v1/integrations/.*": "what another system says",
     r"POST /mcp": "for MCP clients: `hivemind mcp` offers the same",
     r"\w+ /v1/.*": "for clients of OpenAI's dialect",
-    r"GET /(metrics|static/.*|api/docs.*|api/v1/openapi\.json)": "for machines and browsers",
-    r"GET /(?!api/|v1/)[a-z-]*(/\{\w+\})?": "a page of the web UI",
+    r"GET /api/(docs.*|v1/openapi\.json)": "for programmers and their tools",
+    r"GET /(?!api/|v1/|auth/).*": "a page of the web UI, or what belongs to it; metrics",
     r"\w+ /api/admin/.*": "the same routes under another name",
 }
 

@@ -8,7 +8,7 @@ import pytest
 
 from hivemind import errors
 from hivemind.cli.config import reference_page
-from hivemind.cli.reference import cli_page, errors_page
+from hivemind.cli.reference import cli_page, errors_page, metrics_page
 from hivemind.http import problems, routes
 from hivemind.http.chat import Chat, MessageBody, ResumeBody
 from hivemind.http.lane import SocketRoute
@@ -71,7 +71,8 @@ def test_field_is_documented(field):
 
 
 @pytest.mark.parametrize(
-    ("page", "made"), [("settings", reference_page), ("errors", errors_page), ("cli", cli_page)]
+    ("page", "made"),
+    [("settings", reference_page), ("errors", errors_page), ("cli", cli_page), ("metrics", metrics_page)],
 )
 def test_page_is_the_generated_one(page, made):
     assert (DOCS / "reference" / f"{page}.md").read_text() == made(), "run `make docs`"

@@ -8,9 +8,11 @@ loaded, JSON is parsed. A block that cannot be run says why in a comment above i
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +29,8 @@ RUN = ("sh", "console", "py")
 # Run by a test of their own, or nothing that could be run.
 ELSEWHERE = ("python", "toml", "json", "nginx", "caddy", "html")
 PICTURES = ("mermaid", "text")
-# These start servers themselves, and end them.
+# These start servers themselves, with the embedded Postgres, and end them.
 ON_THEIR_OWN = {"docs/tutorial.md", "docs/how-to/back-up-and-restore.md"}
-# The others have a database of the test's; this one is about the embedded one.
-EMBEDDED = {"docs/how-to/back-up-and-restore.md"}
 # The address that the pages name; the test's own is put in its place.
 WRITTEN = "127.0.0.1:8585"
 PATIENCE_SECONDS = 240
@@ -189,6 +189,18 @@ def installation(tmp_path_factory, fresh_database):
         server.wait(30)
 
 
+@pytest.fixture
+def open_folder():
+    """A folder that the account which root runs Postgres as can enter.
+
+    What a failure leaves running there is ended by the next session (`tests/conftest.py`).
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"hivemind-test-{os.getpid()}-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
 def told(blocks, folder, environ):
     """Run the blocks of a page; what each command said, by its number."""
     path = folder / "page.sh"
@@ -213,14 +225,11 @@ def told(blocks, folder, environ):
     [page for page in PAGES if any(b.language in RUN and not b.not_run for b in blocks_of(page))],
     ids=lambda page: str(page.relative_to(ROOT)),
 )
-def test_page_does_what_it_says(page, request, tmp_path, fresh_database):
+def test_page_does_what_it_says(page, request):
     blocks = [block for block in blocks_of(page) if block.language in RUN and not block.not_run]
     if str(page.relative_to(ROOT)) in ON_THEIR_OWN:
-        with fresh_database() as url:
-            own = {} if str(page.relative_to(ROOT)) in EMBEDDED else {"DATABASE_URL": url}
-            said, ended = told(
-                blocks, tmp_path, place(tmp_path) | {"HIVEMIND_LLM_PROVIDER": "scripted"} | own
-            )
+        folder = request.getfixturevalue("open_folder")
+        said, ended = told(blocks, folder, place(folder) | {"HIVEMIND_LLM_PROVIDER": "scripted"})
     else:
         folder, environ = request.getfixturevalue("installation")
         said, ended = told(blocks, folder, environ)

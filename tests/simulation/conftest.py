@@ -2,17 +2,20 @@
 
 Each life is an operating-system process of its own with the real agent on the real Postgres. A fate counts the
 points that the life passes (around and in the middle of every statement, every call to the model, every call of
-a tool) and strikes at one of them. What was done outside of Hivemind is in tables of the simulation's own.
+a tool) and strikes at one of them: at a number that is drawn, or at a boundary that has a name, which is how all of
+them are walked. What was done outside of Hivemind is in tables of the simulation's own.
 """
 
 import logging
 import os
 import random
 import signal
+import sys
 import traceback
 from collections import Counter
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from pathlib import Path
 from uuid import UUID
 
 import orjson
@@ -46,7 +49,9 @@ from hivemind.persistence import Database, load_queries, migrate
 from hivemind.providers import Calls, Stop, TextDelta, ToolCall, Usage
 from hivemind.providers.patience import Patience
 
-DEFAULT_SEEDS = 12
+sys.path.insert(0, str(Path(__file__).parent))
+
+DEFAULT_SEEDS = 8
 MODEL = "simulated"
 HANGS_SECONDS = 8
 PRICES = {MODEL: (1_000_000, 2_000_000)}
@@ -87,11 +92,22 @@ def pytest_addoption(parser):
     )
     parser.addoption("--seed", type=int, default=None, help="the one seed to run again")
     parser.addoption("--first-seed", type=int, default=0, help="the seed to begin with")
+    parser.addoption(
+        "--walk", type=int, default=0, help="how many seeds to walk boundary by boundary, none left out"
+    )
+    parser.addoption("--kinds", default="kill", help="how to strike on that walk: kill, stop, crash, lost")
+    parser.addoption(
+        "--boundary", default=None, help="the one boundary to strike at again, as a failure tells it"
+    )
 
 
 def pytest_generate_tests(metafunc):
+    option = metafunc.config.getoption
+    if "walked" in metafunc.fixturenames:
+        one, first = option("--seed", default=None), option("--first-seed", default=0)
+        seeds = [one] if one is not None else range(first, first + (option("--walk", default=0) or 1))
+        metafunc.parametrize("walked", seeds)
     if "seed" in metafunc.fixturenames:
-        option = metafunc.config.getoption
         one, first = option("--seed", default=None), option("--first-seed", default=0)
         seeds = [one] if one is not None else range(first, first + option("--seeds", default=DEFAULT_SEEDS))
         metafunc.parametrize("seed", seeds)
@@ -106,23 +122,27 @@ class Crash(Exception):
 
 @dataclass
 class Fate:
-    """Strikes once, at the point with this number; number 0 never comes."""
+    """Strikes once, at the point with this number, or at the boundary: the n-th point of a name. 0 never comes."""
 
     kind: str
-    at: int
+    at: int | tuple[str, int]
     tell: object
     wakes: tuple[int, int] | None = None
     rng: random.Random = field(default_factory=random.Random)
     passed: int = 0
+    names: Counter = field(default_factory=Counter)
+    boundaries: list = field(default_factory=list)
 
-    def _due(self):
+    def _due(self, name):
         self.passed += 1
+        self.names[name] += 1
+        self.boundaries.append((name, self.names[name]))
         if self.wakes and self.passed == self.wakes[1]:
             os.kill(self.wakes[0], signal.SIGCONT)
-        return self.passed == self.at
+        return self.at in (self.passed, self.boundaries[-1])
 
     def strike(self, name):
-        self.tell("struck", kind=self.kind, point=name)
+        self.tell("struck", kind=self.kind, point=name, boundary=self.boundaries[-1])
         if self.kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         elif self.kind == "stop":
@@ -133,12 +153,12 @@ class Fate:
             raise Crash(name)
 
     def point(self, name):
-        if self._due():
+        if self._due(name):
             self.strike(name)
 
     async def during(self, name, work):
         """Strike while the work is under way, some turns of the loop after it began."""
-        if not self._due():
+        if not self._due(name):
             return await work()
         result = None
         async with trio.open_nursery() as nursery:
@@ -336,14 +356,14 @@ async def live(url, story, fate, guards, tell, *, number, turn_id, person, nudge
                     continue
                 except (DatabaseUnavailable, AgentUnavailable):
                     continue
-                tell("ended", what=said, passed=fate.passed)
+                tell("ended", what=said, boundaries=fate.boundaries)
                 os._exit(0)
 
 
 async def leave(database, tell):
     """End the life when there is nothing to do before a person has looked in."""
     await database.asked.wait()
-    tell("ended", what={"waits": True})
+    tell("ended", what={"waits": True}, boundaries=[])
     os._exit(0)
 
 
@@ -426,6 +446,7 @@ class World:
     guards: Guards
     struck: Counter = field(default_factory=Counter)
     ends: Counter = field(default_factory=Counter)
+    walked: set = field(default_factory=set)
     seeds: int = 0
     lives: int = 0
     checks: int = 0
@@ -523,6 +544,30 @@ def world(request, postgres, tmp_path_factory):
     trio.run(drop)
 
 
+def pytest_sessionfinish(session):
+    """A process of xdist hands over what it counted."""
+    made = session.config.stash.get(WORLD, None)
+    if made is not None and hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["simulation"] = {
+            "struck": [[kind, point, times] for (kind, point), times in made.struck.items()],
+            "walked": [list(place) for place in sorted(made.walked)],
+            "ends": dict(made.ends),
+            "counts": [made.seeds, made.lives, made.checks],
+        }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    told = getattr(node, "workeroutput", {}).get("simulation")
+    if told is not None:
+        made = node.config.stash.setdefault(WORLD, World("", None))
+        made.struck.update({(kind, point): times for kind, point, times in told["struck"]})
+        made.walked.update(map(tuple, told["walked"]))
+        made.ends.update(told["ends"])
+        seeds, lives, checks = told["counts"]
+        made.seeds, made.lives, made.checks = made.seeds + seeds, made.lives + lives, made.checks + checks
+
+
 def pytest_terminal_summary(terminalreporter, config):
     made = config.stash.get(WORLD, None)
     if made is None:
@@ -531,10 +576,12 @@ def pytest_terminal_summary(terminalreporter, config):
     for (kind, _), times in made.struck.items():
         kinds[kind] += times
     points = {point for _, point in made.struck}
+    walks = Counter((seed, kind) for seed, kind, *_ in made.walked)
+    told = ", ".join(f"seed {seed} {kind} {times}" for (seed, kind), times in sorted(walks.items()))
     terminalreporter.write_line(
         f"simulation: {made.seeds} seeds, {made.lives} lives, {made.checks} invariants checked; struck "
         f"{sum(kinds.values())} times ({', '.join(f'{kind} {times}' for kind, times in kinds.items())}) "
-        f"at {len(points)} kinds of points; lives ended: {dict(made.ends)}"
+        f"at {len(points)} kinds of points; boundaries walked: {told}; lives ended: {dict(made.ends)}"
     )
     for point in sorted(points):
         told = ", ".join(f"{kind} {made.struck[kind, point]}" for kind in kinds if made.struck[kind, point])

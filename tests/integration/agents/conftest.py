@@ -122,9 +122,9 @@ def on_bench(database_url, guards, caplog):
 
 
 @asynccontextmanager
-async def agents(database, guards, box, answers, prices=None, **more):
+async def agents(database, guards, box, answers, prices=None, calls=None, **more):
     model = Scripted(answers)
-    calls = Calls(model, Patience(pace_seconds=0))
+    calls = calls or Calls(model, Patience(pace_seconds=0))
     resources = Resources(
         database, guards, calls, Prices(prices or {}), Profiles(database), box, 60.0, 5.0, **more
     )
@@ -152,3 +152,11 @@ def box():
 def another(guards):
     """Another process on the same database, as far as agents can tell."""
     return lambda bench, *answers, **more: agents(bench.database, guards, bench.box, answers, **more)
+
+
+@pytest.fixture
+def agents_with():
+    """Agents alone that call this provider: `async with agents_with(database, guards, calls) as bench`."""
+    return lambda database, guards, calls: agents(
+        database, guards, Box(), (), {"m": (1_000_000, 1_000_000)}, calls
+    )

@@ -358,6 +358,21 @@ async def test_a_failing_last_word_does_not_stop_the_exit(kit, cls):
 
 @both_modes
 @actor_test
+async def test_who_fails_at_its_last_word_has_not_ended_in_order(kit, cls):
+    class Rude(cls):
+        def on_exit(self, exit):
+            raise RuntimeError("rude")
+
+    probe = kit.probe()
+    ref = kit.system.spawn(Rude)
+    kit.system.monitor(ref, probe.ref)
+    ref.tell("stop")
+    down = await probe.expect(Down)
+    assert down.exit.reason == "error" and str(down.exit.error) == "rude"
+
+
+@both_modes
+@actor_test
 async def test_monitors_and_links(kit, cls):
     system = kit.system
     probe = kit.probe(trap_exit=True)
