@@ -21,6 +21,7 @@ from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.audit import HEADS_FILE, HeadKey, Sealer
 from hivemind.auth import Identities
+from hivemind.auth.forward import Forward
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
 from hivemind.errors import ConfigError, HivemindError
@@ -45,7 +46,7 @@ from hivemind.schedules import tool as create_schedule
 from hivemind.schedules.ticker import Ticker
 from hivemind.schedules.ticking import sweep
 from hivemind.serverid import server_id
-from hivemind.settings import Settings
+from hivemind.settings import AuthSettings, Settings
 from hivemind.settings_load import Loaded, load
 from hivemind.targets import Targets
 from hivemind.watchdog import Watchdog
@@ -250,6 +251,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             tuning,
             refusals,
             Identities(database, keys.admin_api_key, settings.auth.session_idle_seconds),
+            _forward(settings.auth, keys.signing_keys[0]),
             callers,
             settings.auth,
             calls,
@@ -284,6 +286,14 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             report(f"Made the keys of this installation in {settings.data.secrets_folder.resolve()}")
         parts["admin key"] = str(settings.data.secrets_folder.resolve() / keyfiles.ADMIN_API_KEY)
         yield Server(settings, system, tuning, f"http://{bound.host}:{bound.port}", parts)
+
+
+def _forward(settings: AuthSettings, secret: bytes) -> Forward | None:
+    """What believes the proxy in front, where one signs people in."""
+    if not settings.forward_auth:
+        return None
+    proxies = networks(settings.forward_auth_trusted_nets)
+    return Forward(proxies, settings.group_roles, settings.default_role, secret)
 
 
 def _supervision(settings: Settings) -> dict[str, dict[str, object]]:

@@ -42,8 +42,8 @@ CATALOGUE: Mapping[str, Metric] = {
     ),
     "hivemind_actor_handler_seconds": Metric(
         "histogram",
-        "Time in which a handler kept the loop, up to its first wait. Sampled: the last messages of a batch, and one in 64 of the "
-        "calls that are answered on the caller's time.",
+        "Time in which a handler kept the loop, up to its first wait. Sampled: the last messages of a batch, "
+        "and one in 64 of the calls that are answered on the caller's time.",
         ("kind",),
     ),
     "hivemind_turns_total": Metric(

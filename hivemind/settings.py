@@ -155,6 +155,20 @@ class AuthSettings(Section):
     forward_auth_trusted_nets: tuple[Network, ...] = Field(
         (), description="networks (CIDR) of the proxies whose identity headers are believed"
     )
+    group_roles: dict[str, Literal["viewer", "operator", "admin"]] = Field(
+        {}, description="role by group of the identity provider; of several the highest counts"
+    )
+    default_role: Literal["viewer", "operator", "admin"] | None = Field(
+        None, description="role of whom the identity provider names without such a group; unset: none"
+    )
+
+    @model_validator(mode="after")
+    def _somebody_may_say_it(self) -> Self:
+        if self.forward_auth and not self.forward_auth_trusted_nets:
+            raise ValueError(
+                "forward_auth needs forward_auth_trusted_nets: from which networks the proxy comes"
+            )
+        return self
 
 
 class AgentSettings(Section):

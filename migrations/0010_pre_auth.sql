@@ -6,38 +6,24 @@ create table users (
     username        text not null unique check (username = lower(username)),
     email           text,
     role            text not null check (role in ('viewer', 'operator', 'admin')),
-    password_hash   text,
-    issuer          text,
-    subject         text,
+    password_hash   text not null,
     first           boolean not null default false,
+    -- Goes up with what ends the sessions: one that was being opened meanwhile does not count.
+    epoch           bigint not null default 0,
     disabled_at     timestamptz,
     signed_in_at    timestamptz,
     created_at      timestamptz not null default now(),
-    updated_at      timestamptz not null default now(),
-    check ((issuer is null) = (subject is null)),
-    check (password_hash is not null or issuer is not null)
+    updated_at      timestamptz not null default now()
 );
 create unique index users_first on users (first) where first;
-create unique index users_subject on users (issuer, subject) where issuer is not null;
-
--- Which role an identity provider's people get: one of them by subject, or all of a group.
-create table role_bindings (
-    id          uuid primary key,
-    issuer      text not null,
-    kind        text not null check (kind in ('subject', 'group')),
-    value       text not null,
-    role        text not null check (role in ('viewer', 'operator', 'admin')),
-    created_at  timestamptz not null default now(),
-    unique (issuer, kind, value)
-);
 
 create table web_sessions (
     hash        bytea primary key,
     id          uuid not null unique,
     user_id     uuid not null references users (id) on delete cascade,
+    epoch       bigint not null,
     caller      text,
     user_agent  text,
-    id_token    text,
     created_at  timestamptz not null default now(),
     seen_at     timestamptz not null default now(),
     expires_at  timestamptz not null

@@ -6,6 +6,7 @@ Every message of the product comes in here, whatever door it came by, so no door
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from time import monotonic
 from uuid import UUID
 
 import trio
@@ -53,7 +54,7 @@ async def admit(
         Refused: a gate refused it, or an operator has switched it off; that is in the audit log.
         DatabaseUnavailable: nothing is known of the outcome, and the database does not say in time.
     """
-    profile, began_seconds = message.profile, trio.current_time()
+    profile, began_seconds = message.profile, monotonic()
     resources.calls.check()
     try:
         await resources.switch.check_new_turn()

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
+from time import monotonic
 
 import trio
 from uuid_utils.compat import uuid7
@@ -175,7 +176,7 @@ def _count(resources: Resources, turn: Turn, state: TurnState) -> None:
     counts.add("hivemind_tokens_total", (*profile, "input"), used.input_tokens)
     counts.add("hivemind_tokens_total", (*profile, "output"), used.output_tokens)
     counts.add("hivemind_cost_micros_total", profile, used.cost_micros)
-    counts.time("hivemind_turn_seconds", profile, trio.current_time() - turn.began_seconds)
+    counts.time("hivemind_turn_seconds", profile, monotonic() - turn.began_seconds)
     if turn.first_seconds is not None:
         counts.time("hivemind_first_token_seconds", profile, turn.first_seconds)
 
@@ -306,7 +307,7 @@ async def _handed_over(resources: Resources, calls: Sequence[ToolCall]) -> tuple
 def _release(turn: Turn, events: EventLog, text: str) -> None:
     if text:
         if turn.first_seconds is None:
-            turn.first_seconds = trio.current_time() - turn.began_seconds
+            turn.first_seconds = monotonic() - turn.began_seconds
         if turn.steps and len(turn.released) == turn.step_began and turn.released:
             text = _PARAGRAPH + text
         turn.released.append(text)

@@ -6,9 +6,9 @@ Accepting one is `admission`, answering it `loop`.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from uuid import UUID
 
-import trio
 from uuid_utils.compat import uuid7
 
 from hivemind.agents.bounds import Bound
@@ -94,7 +94,7 @@ class Turn:
     frame: str | None = None
     asked: bool = False
     received_bytes: int = 0
-    began_seconds: float = field(default_factory=trio.current_time)
+    began_seconds: float = field(default_factory=monotonic)
     first_seconds: float | None = None
     request: ProviderRequest = field(init=False)
     step_began: int = field(init=False)

@@ -39,21 +39,24 @@ def csrf_of(token: str) -> str:
 async def begin(
     database: Database,
     user_id: UUID,
+    epoch: int,
     lifetime_seconds: float,
     *,
     caller: str | None,
     user_agent: str | None,
-    id_token: str | None = None,
 ) -> Opened:
-    """Open a session under a new token, whatever the browser had before."""
+    """Open a session under a new token, whatever the browser had before.
+
+    `epoch` is that of the account when its password was proven: with another one the session never counts.
+    """
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     params = {
         "hash": hash_of(token),
         "id": uuid7(),
         "user": user_id,
+        "epoch": epoch,
         "caller": caller,
         "user_agent": (user_agent or "")[:_MAX_AGENT_CHARS] or None,
-        "id_token": id_token,
         "seconds": lifetime_seconds,
     }
     row = await database.fetch_one(_QUERIES["begin"], params)
@@ -67,10 +70,9 @@ async def find(database: Database, token: str, idle_seconds: float) -> Row | Non
     return await database.fetch_one(_QUERIES["find"], params, repeatable=True)
 
 
-async def end(database: Database, session_hash: bytes) -> str | None:
-    """End the session; what its identity provider wants to know of it at the end."""
-    row = await database.fetch_one(_QUERIES["end"], (session_hash,), repeatable=True)
-    return row["id_token"] if row else None
+async def end(database: Database, session_hash: bytes) -> None:
+    """End the session."""
+    await database.execute(_QUERIES["end"], (session_hash,), repeatable=True)
 
 
 async def of_user(database: Database, user_id: UUID) -> list[Row]:

@@ -8,14 +8,14 @@ with over as (
     insert into audit_log (action, caller, detail)
     select 'auth:session:opened', %(caller)s, jsonb_build_object('user', username) from seen
 )
-insert into web_sessions (hash, id, user_id, caller, user_agent, id_token, expires_at)
-values (%(hash)s, %(id)s, %(user)s, %(caller)s, %(user_agent)s, %(id_token)s, now() + make_interval(secs => %(seconds)s))
+insert into web_sessions (hash, id, user_id, epoch, caller, user_agent, expires_at)
+values (%(hash)s, %(id)s, %(user)s, %(epoch)s, %(caller)s, %(user_agent)s, now() + make_interval(secs => %(seconds)s))
 returning expires_at
 
 -- name: find
 with live as (
     select s.hash, s.id as session_id, s.seen_at, u.id, u.username, u.email, u.role
-    from web_sessions s join users u on u.id = s.user_id
+    from web_sessions s join users u on u.id = s.user_id and u.epoch = s.epoch
     where s.hash = %(hash)s and s.expires_at > now() and u.disabled_at is null
       and s.seen_at > now() - make_interval(secs => %(idle)s)
 ), seen as (
@@ -26,12 +26,10 @@ select * from live
 
 -- name: end
 with gone as (
-    delete from web_sessions where hash = %s returning user_id, id_token
-), noted as (
-    insert into audit_log (action, detail)
-    select 'auth:session:ended', jsonb_build_object('user', u.username) from gone join users u on u.id = gone.user_id
+    delete from web_sessions where hash = %s returning user_id
 )
-select id_token from gone
+insert into audit_log (action, detail)
+select 'auth:session:ended', jsonb_build_object('user', u.username) from gone join users u on u.id = gone.user_id
 
 -- name: of_user
 select id, caller, user_agent, created_at, seen_at, expires_at from web_sessions

@@ -15,7 +15,9 @@ from quart import Quart, Response, request
 from quart import Request as QuartRequest
 
 from hivemind.auth import Identities, Identity, Role, covers
+from hivemind.auth.forward import HEADERS, Forward
 from hivemind.errors import HivemindError, NotAuthenticated, NotPermitted
+from hivemind.http.callers import parse_address
 from hivemind.http.lane import Handler, Route, SocketHandler, SocketRoute
 from hivemind.http.request import EventStream, Reply, Request
 from hivemind.http.roles import ROUTES
@@ -39,9 +41,16 @@ def identity() -> Identity:
 class Access:
     """Refuses a request before its handler runs; a handler that runs has an `identity`."""
 
-    def __init__(self, identities: Identities, refused: Refused) -> None:
+    def __init__(
+        self,
+        identities: Identities,
+        refused: Refused,
+        forward: Forward | None = None,
+    ) -> None:
+        """`forward`: a proxy in front says who somebody is."""
         self._identities = identities
         self._refused = refused
+        self._forward = forward
 
     def guarded(self, route: Route | SocketRoute) -> Route | SocketRoute:
         """A route of the lane behind the gate; one that is open stays as it is, and costs nothing."""
@@ -84,7 +93,7 @@ class Access:
         """
         try:
             who = await self.of(asked)
-            if who.session is not None and (opens_socket or asked.method not in _READS):
+            if who.csrf is not None and (opens_socket or asked.method not in _READS):
                 _asked_by_our_page(asked, who, opens_socket=opens_socket)
             _may(who, role)
         except (NotAuthenticated, NotPermitted) as error:
@@ -103,6 +112,9 @@ class Access:
         if key:
             found = await self._identities.of_key(key)
             what = "This API key is not valid"
+        elif self._forward is not None:
+            found = self._named(self._forward, asked)
+            what = "The identity provider in front has not said who this is, or not with a role"
         else:
             token = cookie(asked)
             found = await self._identities.of_session(token) if token else None
@@ -113,6 +125,27 @@ class Access:
                 remedy="sign in, or send the header X-API-Key with a key such as secrets/admin_api_key holds",
             )
         return found
+
+    def _named(self, forward: Forward, asked: Request) -> Identity | None:
+        """Who the proxy says this is.
+
+        Raises:
+            NotPermitted: somebody else says it.
+        """
+        if not any(asked.header(name) for name in HEADERS):
+            return None
+        if not forward.believes(parse_address(asked.peer)):
+            raise NotPermitted(
+                "Identity headers are believed from the proxy in front only",
+                remedy="name its network in HIVEMIND_FORWARD_AUTH_TRUSTED_NETS",
+            )
+        if any(sum(name == shown for shown, _ in asked.raw_headers) > 1 for name in HEADERS):
+            # One of them is the client's own: joined, it would put a group of its choice before the proxy's.
+            raise NotPermitted(
+                "An identity header came twice",
+                remedy="have the proxy replace these headers, not add to them",
+            )
+        return forward.identity(asked.header)
 
     def _handler(self, role: Role, handler: Handler) -> Handler:
         async def let_in(asked: Request) -> Reply | EventStream:

@@ -8,6 +8,7 @@ from hivemind.agents import Profiles
 from hivemind.agents.switch import Switch
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.auth import Identities
+from hivemind.auth.forward import Forward
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import (
@@ -38,6 +39,7 @@ from hivemind.http.access import Access
 from hivemind.http.agent_streams import AgentStreams
 from hivemind.http.callers import Callers
 from hivemind.http.chat import Chat
+from hivemind.http.contract import routes as contract
 from hivemind.http.lane import Lane, Route
 from hivemind.http.limits import Limiter
 from hivemind.http.metrics import MetricsAccess, Scrape
@@ -63,6 +65,7 @@ def lane(
     tuning: Tuning,
     refusals: Refusals,
     identities: Identities,
+    forward: Forward | None,
     callers: Callers,
     auth: AuthSettings,
     calls: Calls,
@@ -75,7 +78,7 @@ def lane(
 ) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind", static_folder=None)
-    access = Access(identities, chat.refused)
+    access = Access(identities, chat.refused, forward)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health))
     app.register_blueprint(supervision.routes(system, tuning, database))
@@ -100,6 +103,7 @@ def lane(
     app.register_blueprint(
         Scrape(system, database, health, calls, switch, counts, access, metrics_access).routes()
     )
+    app.register_blueprint(contract.routes())
     app.register_blueprint(ui.routes(database, profiles, access))
     access.install(app)
     metrics.count_requests(app, counts)

@@ -175,6 +175,18 @@ def test_who_guesses_has_to_wait_however_many_at_once(with_site, monkeypatch):
     with_site(test)
 
 
+def test_another_spelling_of_a_name_is_no_way_round_the_wait(with_site):
+    async def test(site):
+        await first(site)
+        for _ in range(5):
+            assert (await Browser(site).enter("/auth/login", "ada", LOW)).status_code == 401
+        for name in ("\uff41da", "a\uff44a", "\U0001d41ada", " ADA "):
+            refused = await Browser(site).enter("/auth/login", name, LOW)
+            assert code(refused) == (429, "rate_limited"), name
+
+    with_site(test)
+
+
 @pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaaaa", "ada-ada", "x" * 300])
 def test_a_password_that_is_guessed_at_once_is_none(with_site, password):
     async def test(site):
@@ -199,6 +211,38 @@ def test_a_new_password_ends_the_other_sessions(with_site):
         assert (await other.ask("GET", "/auth/me")).status_code == 401
         assert (await Browser(site).enter("/auth/login", "ada")).status_code == 401
         assert (await Browser(site).enter("/auth/login", "ada", "a newer password")).status_code == 200
+
+    with_site(test)
+
+
+def test_who_signs_in_while_the_password_changes_stays_out(with_site, monkeypatch):
+    from hivemind.auth import passwords
+
+    real, proven, changed = passwords.fits, trio.Event(), trio.Event()
+
+    async def held(password, stored):
+        right = await real(password, stored)
+        if not proven.is_set():
+            proven.set()
+            await changed.wait()
+        return right
+
+    async def test(site):
+        browser, late = await first(site), Browser(site)
+        monkeypatch.setattr(passwords, "fits", held)
+        answers = []
+
+        async def comes():
+            answers.append(await late.enter("/auth/login", "ada"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(comes)
+            await proven.wait()
+            body = {"current": PASSWORD, "new": "a newer password"}
+            assert (await browser.ask("POST", "/auth/password", json=body)).status_code == 204
+            changed.set()
+        assert code(answers[0]) == (401, "not_authenticated")
+        assert (await browser.ask("GET", "/auth/me")).status_code == 200
 
     with_site(test)
 
@@ -313,5 +357,71 @@ def test_every_route_asks_for_its_role(with_site):
                     refused = 401  # a page says it so
                 wanted = 401 if has is None else None if covers(has, needs) else 403
                 assert refused == wanted, (route, has, response.status_code, response.text)
+
+    with_site(test)
+
+
+FORWARD = {
+    "forward_auth": True,
+    "forward_auth_trusted_nets": ["127.0.0.1/32"],
+    "group_roles": {"ops": "operator"},
+}
+
+
+def named(username="ada", groups="people|ops", **more):
+    return {"X-authentik-username": username, "X-authentik-groups": groups, **more}
+
+
+def test_the_proxy_in_front_says_who_it_is(with_site):
+    async def test(site):
+        me = await site.client.get("/auth/me", headers=named(**{"X-authentik-email": "ada@example.org"}))
+        assert me.json()["user"] == {
+            "id": None,
+            "username": "ada",
+            "role": "operator",
+            "email": "ada@example.org",
+        }
+        assert (await site.client.get("/api/v1/agents", headers=named(groups="people"))).status_code == 401
+        assert (await site.client.get("/api/v1/agents")).status_code == 401
+        assert (await site.client.get("/api/v1/users", headers=named())).status_code == 403
+        # A key is looked at by the server itself, and goes before what the headers say.
+        as_owner = {"X-API-Key": site.admin_key}
+        assert (await site.client.get("/api/v1/users", headers=named() | as_owner)).status_code == 200
+        # The proxy's own cookie goes along with whatever asks: a change has to come from our page.
+        here, body = "/api/v1/kill-switch", {"stage": 1, "reason": "a try"}
+        assert code(await site.client.put(here, json=body, headers=named())) == (403, "not_permitted")
+        token = {"X-CSRF-Token": me.json()["csrf_token"]}
+        assert (await site.client.put(here, json=body, headers=named() | token)).status_code == 200
+        (row,) = await site.rows(
+            "select detail->>'by' as by from audit_log where action like '%kill-switch:raised'"
+        )
+        assert row["by"] == "operator:user:ada"
+        for path in ("/auth/login", "/auth/register"):
+            body = {"username": "ada", "password": PASSWORD}
+            assert code(await site.client.post(path, json=body)) == (409, "passwords_off")
+
+    with_site(test, auth=FORWARD)
+
+
+def test_from_anybody_else_identity_headers_are_refused(with_site):
+    async def test(site):
+        refused = await site.client.get("/auth/me", headers=named())
+        assert code(refused) == (403, "not_permitted")
+        assert (await site.client.get("/auth/me", headers={"X-API-Key": site.admin_key})).status_code == 200
+
+    with_site(test, auth=FORWARD | {"forward_auth_trusted_nets": ["10.9.8.0/24"]})
+
+
+def test_an_identity_header_that_comes_twice_is_refused(with_site):
+    async def test(site):
+        twice = [*named().items(), ("X-authentik-groups", "admins|x")]
+        assert code(await site.client.get("/auth/me", headers=twice)) == (403, "not_permitted")
+
+    with_site(test, auth=FORWARD | {"group_roles": {"ops": "operator", "admins": "admin"}})
+
+
+def test_without_forward_auth_identity_headers_mean_nothing(with_site):
+    async def test(site):
+        assert (await site.client.get("/auth/me", headers=named())).status_code == 401
 
     with_site(test)

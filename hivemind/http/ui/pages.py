@@ -30,6 +30,11 @@ class Page:
 
 PAGES: tuple[Page, ...] = (
     Page("/", "chat", "Chat", "Talk", "chat"),
+    Page("/profiles", "profiles", "Profiles", "Govern", "profiles"),
+    Page("/profiles/{slug}", "profile", "Profile", under="profiles"),
+    Page("/costs", "costs", "Costs", "Govern", "costs"),
+    Page("/audit", "audit", "Audit", "Govern", "audit"),
+    Page("/guards", "guards", "Guards", "Govern", "guards"),
     Page("/sign-in", "sign-in", "Sign in"),
     Page("/first-run", "first-run", "Welcome"),
 )
