@@ -113,6 +113,10 @@ ROUTES: Mapping[str, Role | None] = {
     "GET /v1/models/{model}": "operator",
     # Pages: what they show comes from the routes above, with the visitor's own rights.
     "GET /": "viewer",
+    "GET /actors": "operator",
+    "GET /agents": "viewer",
+    "GET /agents/{id}": "viewer",
+    "GET /approvals": "viewer",
     "GET /costs": "viewer",
     "GET /first-run": None,
     "GET /sign-in": None,

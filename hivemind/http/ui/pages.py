@@ -30,6 +30,10 @@ class Page:
 
 PAGES: tuple[Page, ...] = (
     Page("/", "chat", "Chat", "Talk", "chat"),
+    Page("/agents", "agents", "Agents", "Watch", "agents"),
+    Page("/agents/{id}", "agent", "Agent", under="agents"),
+    Page("/approvals", "approvals", "Approvals", "Watch", "approvals"),
+    Page("/actors", "actors", "Actors", "Watch", "actors"),
     Page("/costs", "costs", "Costs", "Govern", "costs"),
     Page("/sign-in", "sign-in", "Sign in"),
     Page("/first-run", "first-run", "Welcome"),
