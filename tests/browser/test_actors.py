@@ -38,7 +38,9 @@ def test_a_restart_is_seen_as_it_happens_and_an_actor_is_acted_on(stage, admin, 
     act(admin, "Restart")
     expect(row(admin, ACTOR).locator(".restarts")).to_have_text("2 restarts")
     done = stage.rows("select detail from audit_log where action = 'operator:actor:suspended'")
-    assert [(one["detail"]["reason"], one["detail"]["by"]) for one in done] == [("Let me look", "operator:user:ada")]
+    assert [(one["detail"]["reason"], one["detail"]["by"]) for one in done] == [
+        ("Let me look", "operator:user:ada")
+    ]
     admin.get_by_label("Filter").fill("no such actor")
     expect(admin.locator(".actor")).to_have_count(0)
     admin.get_by_label("Filter").fill("watch")

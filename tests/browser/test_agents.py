@@ -6,7 +6,12 @@ import pytest
 import trio
 from playwright.sync_api import expect
 
-PLANNER = {"slug": "planner", "name": "Planner", "prompt": "Be brief.", "tools": {"create_task": {"policy": "ask"}}}
+PLANNER = {
+    "slug": "planner",
+    "name": "Planner",
+    "prompt": "Be brief.",
+    "tools": {"create_task": {"policy": "ask"}},
+}
 
 
 @pytest.fixture

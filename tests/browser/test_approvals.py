@@ -4,7 +4,12 @@ import pytest
 from playwright.sync_api import expect
 
 TASK = {"title": "Paint the shed"}
-PLANNER = {"slug": "planner", "name": "Planner", "prompt": "Be brief.", "tools": {"create_task": {"policy": "ask"}}}
+PLANNER = {
+    "slug": "planner",
+    "name": "Planner",
+    "prompt": "Be brief.",
+    "tools": {"create_task": {"policy": "ask"}},
+}
 
 
 @pytest.fixture
@@ -17,7 +22,9 @@ def asking(stage):
     """Makes an agent that asks, and gives its id."""
     stage.api("POST", "/api/v1/agent-profiles", PLANNER)
     stage.model.says({"create_task": TASK}, when="plan it")
-    return lambda: stage.api("POST", "/api/v1/agents", {"profile": "planner", "directive": "plan it"})["agent"]["id"]
+    return lambda: stage.api("POST", "/api/v1/agents", {"profile": "planner", "directive": "plan it"})[
+        "agent"
+    ]["id"]
 
 
 def test_a_question_comes_without_reload_and_is_answered_with_a_note(stage, admin, asking, inspect):
@@ -36,7 +43,7 @@ def test_a_question_comes_without_reload_and_is_answered_with_a_note(stage, admi
     expect(done).to_contain_text("It is time")
     expect(admin.locator('[data-nav="approvals"] .count')).to_have_count(0)
     told = stage.rows("select state, answered_by, reason from approvals")
-    assert told == [{"state": "approved", "answered_by": "user:ada", "reason": "It is time"}]
+    assert told == [{"state": "approved", "answered_by": "operator:user:ada", "reason": "It is time"}]
     asking()
     card.get_by_role("button", name="Deny").click()
     expect(admin.locator("#answered").get_by_role("article").first).to_contain_text("denied by user:ada")

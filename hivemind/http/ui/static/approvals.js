@@ -22,10 +22,17 @@ async function refresh() {
     const over = [...approved.items, ...denied.items].sort((one, other) => (one.answered_at < other.answered_at ? 1 : -1));
     put(place("answered"), over.slice(0, answered), empty("history", "None yet", "What was answered, by whom and why, stays here."));
     place("more").hidden = over.length <= answered || answered >= 100;
+    alive(true);
   } catch (error) {
+    alive(false);
     if (document.querySelector(".loading")) place("waiting").replaceChildren(problem(error));
   }
   timer = setTimeout(refresh, EACH_MS);
+}
+
+function alive(yes) {
+  place("live").className = `state ${yes ? "good" : "wait"}`;
+  place("live").textContent = yes ? "live" : "reconnecting";
 }
 
 function put(parent, items, none) {

@@ -9,6 +9,9 @@ const MAY = document.body.dataset.role !== "viewer";
 const KINDS = { pending: "wait", approved: "good", denied: "bad" };
 const DEADLINE = { approve: "it is approved", deny: "it is denied" };
 
+/** Who answered, as people say it. */
+export const answerer = (by) => by?.replace(/^operator:/, "") ?? "the deadline";
+
 /** One question as a card; `done` is called when it was answered here. */
 export function questionOf(asked, done) {
   const pending = asked.state === "pending";
@@ -29,7 +32,7 @@ export function questionOf(asked, done) {
 }
 
 function endOf(asked) {
-  return h("p", { class: "quiet" }, `${asked.state} by ${asked.answered_by ?? "the deadline"} `, since(asked.answered_at), asked.reason ? `: ${asked.reason}` : "");
+  return h("p", { class: "quiet" }, `${asked.state} by ${answerer(asked.answered_by)} `, since(asked.answered_at), asked.reason ? `: ${asked.reason}` : "");
 }
 
 function answering(asked, done) {

@@ -2,7 +2,7 @@
 
 import { h, icon, state } from "./element.js";
 import { count, dollars } from "./numbers.js";
-import { questionOf } from "./question.js";
+import { answerer, questionOf } from "./question.js";
 import { clock, duration, since } from "./time.js";
 
 const TURNS = { admitted: ["under way", "busy"], answered: ["answered", "good"], failed: ["failed", "bad"], interrupted: ["interrupted", "wait"] };
@@ -51,7 +51,7 @@ function callOf(call, agentId, turn, changed) {
     { class: "call" },
     h("header", {}, h("strong", { class: "mono" }, call.tool), state(call.state.replaceAll("_", " "), CALLS[call.state] ?? "")),
     h("pre", { tabindex: 0, "aria-label": `Arguments of ${call.tool}` }, JSON.stringify(call.arguments, null, 2)),
-    answered.map((one) => h("p", { class: "quiet" }, `${one.state} by ${one.answered_by ?? "the deadline"} `, since(one.answered_at), one.reason ? `: ${one.reason}` : "")),
+    answered.map((one) => h("p", { class: "quiet" }, `${one.state} by ${answerer(one.answered_by)} `, since(one.answered_at), one.reason ? `: ${one.reason}` : "")),
     result ? h("details", { open: true }, h("summary", {}, "Result"), h("pre", { tabindex: 0, "aria-label": `Result of ${call.tool}` }, result)) : null,
     verdict("Guards", call.verdict),
   );
