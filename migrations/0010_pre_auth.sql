@@ -8,6 +8,8 @@ create table users (
     role            text not null check (role in ('viewer', 'operator', 'admin')),
     password_hash   text not null,
     first           boolean not null default false,
+    -- Goes up with what ends the sessions: one that was being opened meanwhile does not count.
+    epoch           bigint not null default 0,
     disabled_at     timestamptz,
     signed_in_at    timestamptz,
     created_at      timestamptz not null default now(),
@@ -19,6 +21,7 @@ create table web_sessions (
     hash        bytea primary key,
     id          uuid not null unique,
     user_id     uuid not null references users (id) on delete cascade,
+    epoch       bigint not null,
     caller      text,
     user_agent  text,
     created_at  timestamptz not null default now(),

@@ -26,21 +26,27 @@ class User:
     username: str
     email: str | None
     role: Role
+    epoch: int
     disabled_at: datetime | None
     signed_in_at: datetime | None
     created_at: datetime
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "epoch"}
 
 
 _FIELDS = tuple(field.name for field in fields(User))
 
 
+def spelled(text: str) -> str:
+    """A name in the one spelling that is looked up, however it was typed; what guesses are counted by."""
+    return unicodedata.normalize("NFKC", text).strip().lower()
+
+
 def name_of(text: str) -> str:
     """A username as it is stored; raises `InvalidFields` for what can be none."""
-    name = unicodedata.normalize("NFKC", text).strip().lower()
+    name = spelled(text)
     if not _USERNAME.fullmatch(name):
         raise InvalidFields(
             "Missing or wrong: username",
@@ -147,8 +153,7 @@ async def delete(database: Database, user_id: UUID, *, by: str) -> None:
 
 async def proven(database: Database, username: str, password: str) -> User | None:
     """The account whose name and password these are; the same work is done for a name that nobody has."""
-    name = unicodedata.normalize("NFKC", username).strip().lower()
-    row = await database.fetch_one(_QUERIES["proof"], (name,), repeatable=True)
+    row = await database.fetch_one(_QUERIES["proof"], (spelled(username),), repeatable=True)
     right = await passwords.fits(password, row["password_hash"] if row else None)
     return _user(row) if row is not None and right else None
 

@@ -42,6 +42,8 @@ with changed as (
         password_hash = coalesce(%(password_hash)s::text, u.password_hash),
         disabled_at = case %(disabled)s::boolean when true then coalesce(u.disabled_at, now()) when false then null
                                                   else u.disabled_at end,
+        epoch = u.epoch + case when %(password_hash)s::text is not null or %(role)s::text is not null
+                                    or %(disabled)s::boolean then 1 else 0 end,
         updated_at = now()
     where u.id = %(id)s
       and ((coalesce(%(role)s::text, u.role) = 'admin' and not coalesce(%(disabled)s::boolean, u.disabled_at is not null))
@@ -72,9 +74,11 @@ select 'admin:user:deleted', jsonb_build_object('user', username, 'role', role, 
 
 -- name: change_password
 with changed as (
-    update users set password_hash = %(password_hash)s, updated_at = now() where id = %(id)s returning *
+    update users set password_hash = %(password_hash)s, epoch = epoch + 1, updated_at = now() where id = %(id)s returning *
 ), ended as (
     delete from web_sessions s using changed c where s.user_id = c.id and s.hash <> %(keep)s
+), kept as (
+    update web_sessions s set epoch = c.epoch from changed c where s.user_id = c.id and s.hash = %(keep)s
 )
 insert into audit_log (action, detail)
 select 'auth:password:changed', jsonb_build_object('user', username, 'by', %(by)s::text) from changed

@@ -39,17 +39,22 @@ def csrf_of(token: str) -> str:
 async def begin(
     database: Database,
     user_id: UUID,
+    epoch: int,
     lifetime_seconds: float,
     *,
     caller: str | None,
     user_agent: str | None,
 ) -> Opened:
-    """Open a session under a new token, whatever the browser had before."""
+    """Open a session under a new token, whatever the browser had before.
+
+    `epoch` is that of the account when its password was proven: with another one the session never counts.
+    """
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     params = {
         "hash": hash_of(token),
         "id": uuid7(),
         "user": user_id,
+        "epoch": epoch,
         "caller": caller,
         "user_agent": (user_agent or "")[:_MAX_AGENT_CHARS] or None,
         "seconds": lifetime_seconds,

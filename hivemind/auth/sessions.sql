@@ -8,14 +8,14 @@ with over as (
     insert into audit_log (action, caller, detail)
     select 'auth:session:opened', %(caller)s, jsonb_build_object('user', username) from seen
 )
-insert into web_sessions (hash, id, user_id, caller, user_agent, expires_at)
-values (%(hash)s, %(id)s, %(user)s, %(caller)s, %(user_agent)s, now() + make_interval(secs => %(seconds)s))
+insert into web_sessions (hash, id, user_id, epoch, caller, user_agent, expires_at)
+values (%(hash)s, %(id)s, %(user)s, %(epoch)s, %(caller)s, %(user_agent)s, now() + make_interval(secs => %(seconds)s))
 returning expires_at
 
 -- name: find
 with live as (
     select s.hash, s.id as session_id, s.seen_at, u.id, u.username, u.email, u.role
-    from web_sessions s join users u on u.id = s.user_id
+    from web_sessions s join users u on u.id = s.user_id and u.epoch = s.epoch
     where s.hash = %(hash)s and s.expires_at > now() and u.disabled_at is null
       and s.seen_at > now() - make_interval(secs => %(idle)s)
 ), seen as (

@@ -139,6 +139,12 @@ class Access:
                 "Identity headers are believed from the proxy in front only",
                 remedy="name its network in HIVEMIND_FORWARD_AUTH_TRUSTED_NETS",
             )
+        if any(sum(name == shown for shown, _ in asked.raw_headers) > 1 for name in HEADERS):
+            # One of them is the client's own: joined, it would put a group of its choice before the proxy's.
+            raise NotPermitted(
+                "An identity header came twice",
+                remedy="have the proxy replace these headers, not add to them",
+            )
         return forward.identity(asked.header)
 
     def _handler(self, role: Role, handler: Handler) -> Handler:

@@ -112,7 +112,7 @@ class SignIn:
         self._local_only()
         body = await sent(LoginBody)
         caller = self._caller()
-        now, name = trio.current_time(), body.username.strip().lower()
+        now, name = trio.current_time(), accounts.spelled(body.username)
         self._wait(name, caller, now)
         self._by_account.miss(name, now)
         self._by_caller.miss(caller, now)
@@ -168,12 +168,14 @@ class SignIn:
         opened = await sessions.begin(
             self._database,
             user.id,
+            user.epoch,
             self._settings.session_seconds,
             caller=self._caller(),
             user_agent=request.headers.get("User-Agent"),
         )
         who = await self._identities.of_session(opened.token)
-        assert who is not None
+        if who is None:
+            raise NotAuthenticated("The password has changed meanwhile", remedy="sign in with the new one")
         response = answer(_told(who), status)
         response.set_cookie(
             COOKIE,

@@ -175,6 +175,18 @@ def test_who_guesses_has_to_wait_however_many_at_once(with_site, monkeypatch):
     with_site(test)
 
 
+def test_another_spelling_of_a_name_is_no_way_round_the_wait(with_site):
+    async def test(site):
+        await first(site)
+        for _ in range(5):
+            assert (await Browser(site).enter("/auth/login", "ada", LOW)).status_code == 401
+        for name in ("\uff41da", "a\uff44a", "\U0001d41ada", " ADA "):
+            refused = await Browser(site).enter("/auth/login", name, LOW)
+            assert code(refused) == (429, "rate_limited"), name
+
+    with_site(test)
+
+
 @pytest.mark.parametrize("password", ["short", "aaaaaaaaaaaaaa", "ada-ada", "x" * 300])
 def test_a_password_that_is_guessed_at_once_is_none(with_site, password):
     async def test(site):
@@ -199,6 +211,38 @@ def test_a_new_password_ends_the_other_sessions(with_site):
         assert (await other.ask("GET", "/auth/me")).status_code == 401
         assert (await Browser(site).enter("/auth/login", "ada")).status_code == 401
         assert (await Browser(site).enter("/auth/login", "ada", "a newer password")).status_code == 200
+
+    with_site(test)
+
+
+def test_who_signs_in_while_the_password_changes_stays_out(with_site, monkeypatch):
+    from hivemind.auth import passwords
+
+    real, proven, changed = passwords.fits, trio.Event(), trio.Event()
+
+    async def held(password, stored):
+        right = await real(password, stored)
+        if not proven.is_set():
+            proven.set()
+            await changed.wait()
+        return right
+
+    async def test(site):
+        browser, late = await first(site), Browser(site)
+        monkeypatch.setattr(passwords, "fits", held)
+        answers = []
+
+        async def comes():
+            answers.append(await late.enter("/auth/login", "ada"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(comes)
+            await proven.wait()
+            body = {"current": PASSWORD, "new": "a newer password"}
+            assert (await browser.ask("POST", "/auth/password", json=body)).status_code == 204
+            changed.set()
+        assert code(answers[0]) == (401, "not_authenticated")
+        assert (await browser.ask("GET", "/auth/me")).status_code == 200
 
     with_site(test)
 
@@ -366,6 +410,14 @@ def test_from_anybody_else_identity_headers_are_refused(with_site):
         assert (await site.client.get("/auth/me", headers={"X-API-Key": site.admin_key})).status_code == 200
 
     with_site(test, auth=FORWARD | {"forward_auth_trusted_nets": ["10.9.8.0/24"]})
+
+
+def test_an_identity_header_that_comes_twice_is_refused(with_site):
+    async def test(site):
+        twice = [*named().items(), ("X-authentik-groups", "admins|x")]
+        assert code(await site.client.get("/auth/me", headers=twice)) == (403, "not_permitted")
+
+    with_site(test, auth=FORWARD | {"group_roles": {"ops": "operator", "admins": "admin"}})
 
 
 def test_without_forward_auth_identity_headers_mean_nothing(with_site):

@@ -34,7 +34,11 @@ PAGES: tuple[Page, ...] = (
     Page("/agents/{id}", "agent", "Agent", under="agents"),
     Page("/approvals", "approvals", "Approvals", "Watch", "approvals"),
     Page("/actors", "actors", "Actors", "Watch", "actors"),
+    Page("/profiles", "profiles", "Profiles", "Govern", "profiles"),
+    Page("/profiles/{slug}", "profile", "Profile", under="profiles"),
     Page("/costs", "costs", "Costs", "Govern", "costs"),
+    Page("/audit", "audit", "Audit", "Govern", "audit"),
+    Page("/guards", "guards", "Guards", "Govern", "guards"),
     Page("/sign-in", "sign-in", "Sign in"),
     Page("/first-run", "first-run", "Welcome"),
 )
