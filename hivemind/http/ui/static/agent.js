@@ -135,4 +135,5 @@ place("more").addEventListener("click", () => {
   pages += 1;
   refresh();
 });
+place("agent-id").textContent = ID;
 refresh();
