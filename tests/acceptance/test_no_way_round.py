@@ -47,6 +47,8 @@ ROUTES = {
     "GET /api/v1/actors/{address}": NO_TEXT,
     "GET /": NO_TEXT,
     "GET /costs": NO_TEXT,
+    "GET /keys": NO_TEXT,
+    "GET /users": NO_TEXT,
     "GET /profiles/{slug}": NO_TEXT,
     "GET /profiles": NO_TEXT,
     "GET /guards": NO_TEXT,

@@ -35,6 +35,8 @@ PAGES: tuple[Page, ...] = (
     Page("/costs", "costs", "Costs", "Govern", "costs"),
     Page("/audit", "audit", "Audit", "Govern", "audit"),
     Page("/guards", "guards", "Guards", "Govern", "guards"),
+    Page("/users", "users", "Users", "Admin", "users"),
+    Page("/keys", "keys", "API keys", "Admin", "keys"),
     Page("/sign-in", "sign-in", "Sign in"),
     Page("/first-run", "first-run", "Welcome"),
 )
