@@ -114,6 +114,7 @@ ROUTES: Mapping[str, Role | None] = {
     # Pages: what they show comes from the routes above, with the visitor's own rights.
     "GET /": "viewer",
     "GET /costs": "viewer",
+    "GET /schedules": "viewer",
     "GET /keys": "admin",
     "GET /users": "admin",
     "GET /profiles/{slug}": "operator",

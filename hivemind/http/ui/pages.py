@@ -37,6 +37,7 @@ PAGES: tuple[Page, ...] = (
     Page("/guards", "guards", "Guards", "Govern", "guards"),
     Page("/users", "users", "Users", "Admin", "users"),
     Page("/keys", "keys", "API keys", "Admin", "keys"),
+    Page("/schedules", "schedules", "Schedules", "Work", "schedules"),
     Page("/sign-in", "sign-in", "Sign in"),
     Page("/first-run", "first-run", "Welcome"),
 )
