@@ -114,6 +114,8 @@ ROUTES: Mapping[str, Role | None] = {
     # Pages: what they show comes from the routes above, with the visitor's own rights.
     "GET /": "viewer",
     "GET /costs": "viewer",
+    "GET /knowledge": "admin",
+    "GET /work": "viewer",
     "GET /schedules": "viewer",
     "GET /keys": "admin",
     "GET /users": "admin",

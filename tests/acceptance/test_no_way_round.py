@@ -47,6 +47,8 @@ ROUTES = {
     "GET /api/v1/actors/{address}": NO_TEXT,
     "GET /": NO_TEXT,
     "GET /costs": NO_TEXT,
+    "GET /knowledge": NO_TEXT,
+    "GET /work": NO_TEXT,
     "GET /schedules": NO_TEXT,
     "GET /keys": NO_TEXT,
     "GET /users": NO_TEXT,

@@ -38,6 +38,8 @@ PAGES: tuple[Page, ...] = (
     Page("/users", "users", "Users", "Admin", "users"),
     Page("/keys", "keys", "API keys", "Admin", "keys"),
     Page("/schedules", "schedules", "Schedules", "Work", "schedules"),
+    Page("/work", "work", "Work", "Work", "work"),
+    Page("/knowledge", "knowledge", "Knowledge", "Work", "knowledge"),
     Page("/sign-in", "sign-in", "Sign in"),
     Page("/first-run", "first-run", "Welcome"),
 )
