@@ -34,4 +34,4 @@ def test_documents_are_added_found_read_and_removed(stage, admin, inspect):
     admin.get_by_role("button", name="Remove Honey").click()
     dialog.get_by_role("button", name="Remove").click()
     expect(admin.locator("#documents tbody tr")).to_have_count(1)
-    assert [row["title"] for row in stage.rows("select title from documents")] == ["pruning"]
+    assert [row["title"] for row in stage.rows("select title from knowledge_documents")] == ["pruning"]

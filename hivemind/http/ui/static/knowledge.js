@@ -65,7 +65,7 @@ async function remove({ id, title }) {
 /** A text whose words that begin like one of the question's are marked. */
 function marked(text, query) {
   const words = query.toLowerCase().match(/[\p{L}\p{N}]{3,}/gu) ?? [];
-  const stems = words.map((word) => word.slice(0, Math.max(3, word.length - 2)));
+  const stems = words.map((word) => word.replace(/(?<=.{3})(ing|ed|en|er|es|e|s)$/u, ""));
   return text.split(/([\p{L}\p{N}]+)/u).map((piece) => (stems.some((stem) => piece.toLowerCase().startsWith(stem)) ? h("mark", {}, piece) : piece));
 }
 
