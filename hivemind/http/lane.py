@@ -24,6 +24,9 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 Handler = Callable[[Request], Awaitable[Reply | EventStream]]
 SocketHandler = Callable[[Request, WebSocket], Awaitable[None]]
 
+MIRROR = "/api/admin/"
+"""What stands below `/api/v1/` answers here too, where browsers of the published product look for it."""
+
 __all__ = ["EventStream", "Lane", "Reply", "Request", "Route", "SocketRoute", "WebSocket", "WebSocketClosed"]
 
 log = logging.getLogger("hivemind.http")
@@ -76,6 +79,8 @@ class Lane:
 
     async def __call__(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:
         """Serve one ASGI scope."""
+        if scope.get("path", "").startswith(MIRROR):
+            scope = {**scope, "path": f"/api/v1/{scope['path'][len(MIRROR) :]}"}
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "websocket":

@@ -36,7 +36,7 @@ _DIALECT: dict[type[errors.HivemindError], tuple[int, str, str]] = {
 
 def refusal(error: errors.HivemindError) -> Reply:
     """The reply to a request that is refused."""
-    status = _kind(error)[0]
+    status = kind(error)[0]
     headers: Headers = [(b"content-type", b"application/json")]
     if error.retry_after_seconds is not None:
         headers.append((b"retry-after", str(math.ceil(error.retry_after_seconds)).encode()))
@@ -50,17 +50,18 @@ def refusal(error: errors.HivemindError) -> Reply:
 
 def error_of(error: errors.HivemindError) -> dict[str, object]:
     """The `error` object."""
-    _, kind, code = _kind(error)
+    _, told, code = kind(error)
     message, param = error.message, None
     if isinstance(error, errors.InvalidFields) and error.fields:
         param = error.fields[0][0]
         message = "; ".join(f"{field}: {problem}" for field, problem in error.fields)
     if isinstance(error, errors.NotFound):
         param = "model"
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return {"error": {"message": message, "type": told, "param": param, "code": code}}
 
 
-def _kind(error: errors.HivemindError) -> tuple[int, str, str]:
+def kind(error: errors.HivemindError) -> tuple[int, str, str]:
+    """Its status, type and code in the dialect."""
     for cls in type(error).__mro__:
         if cls in _DIALECT:
             return _DIALECT[cls]

@@ -74,6 +74,7 @@ ROUTES: Mapping[str, Role | None] = {
     "POST /api/v1/public/agents/chat/{slug}": None,
     "POST /api/v1/public/agents/chat/{slug}/resume": None,
     "WS /api/v1/public/agents/chat/{slug}/ws": None,
+    "GET /api/v1/openapi.json": None,
     "GET /api/v1/schedules": "viewer",
     "POST /api/v1/schedules": "operator",
     "POST /api/v1/schedules/preview": "viewer",

@@ -39,6 +39,7 @@ from hivemind.http.access import Access
 from hivemind.http.agent_streams import AgentStreams
 from hivemind.http.callers import Callers
 from hivemind.http.chat import Chat
+from hivemind.http.contract import routes as contract
 from hivemind.http.lane import Lane, Route
 from hivemind.http.limits import Limiter
 from hivemind.http.metrics import MetricsAccess, Scrape
@@ -102,6 +103,7 @@ def lane(
     app.register_blueprint(
         Scrape(system, database, health, calls, switch, counts, access, metrics_access).routes()
     )
+    app.register_blueprint(contract.routes())
     app.register_blueprint(ui.routes(database, profiles, access))
     access.install(app)
     metrics.count_requests(app, counts)

@@ -1,0 +1,1 @@
+"""The contract of the HTTP API: every operation declared once, as a document and as a page."""
