@@ -71,7 +71,7 @@ function marked(text, query) {
 
 onSubmit(search, async ({ query }) => {
   const { items } = await get(`${PATH}/search`, { query });
-  const one = (passage) => h("article", { class: "card passage", "aria-label": passage.title }, h("h3", {}, passage.title, " ", h("span", { class: "tag" }, passage.collection)), h("p", {}, marked(passage.text, query)));
+  const one = (passage) => h("article", { class: "card passage", "aria-label": passage.title }, h("h3", {}, passage.title), h("p", {}, marked(passage.text, query)));
   found.replaceChildren(h("h2", {}, items.length ? `${plural(items.length, "passage")} found` : "Nothing found"), ...items.map(one));
 });
 
