@@ -102,6 +102,9 @@ class LimitSettings(Section):
     """How often people may ask."""
 
     per_ip_per_minute: int = Field(20, gt=0, description="messages a minute from one address")
+    per_key_per_minute: int = Field(
+        300, gt=0, description="messages a minute with one API key, over `/v1` and `/mcp`"
+    )
     per_conversation_per_minute: int = Field(20, gt=0, description="messages a minute in one conversation")
     per_profile_per_minute: int = Field(
         300, gt=0, description="messages a minute to one profile that has no limit of its own"

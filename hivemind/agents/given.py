@@ -40,22 +40,9 @@ class Given:
         """Whether a tool is the client's."""
         return any(tool.name == name for tool in self.tools)
 
-    def as_dict(self) -> dict[str, object]:
-        """As it is stored."""
-        return {
-            "instructions": self.instructions,
-            "before": [_told(message) for message in self.before],
-            "after": [_told(message) for message in self.after],
-            "tools": [[tool.name, tool.description, dict(tool.parameters)] for tool in self.tools],
-            "tool_choice": self.tool_choice,
-            "max_output_tokens": self.max_output_tokens,
-            "temperature": self.temperature,
-            "stop": list(self.stop),
-        }
-
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
-        """From its row."""
+        """From what `transcript` stored of it."""
         return cls(
             document["instructions"],
             tuple(_message(message) for message in document["before"]),
@@ -178,7 +165,8 @@ class Gate:
         raise refusal
 
 
-def _told(message: ProviderMessage) -> list[object]:
+def as_row(message: ProviderMessage) -> list[object]:
+    """A message as it is to be stored."""
     return [message.role, message.text, calls_as_rows(message.tool_calls), message.tool_call_id]
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from hivemind.agents.events import Failed, Reply, Usage
 from hivemind.agents.given import Given, calls_as_rows, calls_of
 from hivemind.agents.lifecycle import State
+from hivemind.agents.transcript import Transcript
 from hivemind.budgets import refusal
 from hivemind.errors import (
     AgentEnded,
@@ -105,6 +106,7 @@ async def admit(database: Database, admission: Admission) -> Admitted:
         row = await database.fetch_one(
             _QUERIES["admit" if given is None else "admit_given"],
             (
+                *(() if given is None else _kept(Transcript.of(admission.text, given))),
                 admission.turn_id,
                 admission.agent_id,
                 admission.profile_id,
@@ -123,7 +125,6 @@ async def admit(database: Database, admission: Admission) -> Admitted:
                 cheaper_reserve,
                 admission.schedule_id,
                 admission.parent_id,
-                *(() if given is None else (Jsonb(given.as_dict()),)),
             ),
         )
     except SqlError as raised:
@@ -131,6 +132,17 @@ async def admit(database: Database, admission: Admission) -> Admitted:
     assert row is not None
     return Admitted(
         row["outcome"], row["turn"] or admission.turn_id, row["agent"] or admission.agent_id, row["model"]
+    )
+
+
+def _kept(transcript: Transcript) -> tuple[object, ...]:
+    return (
+        Jsonb(transcript.parts),
+        transcript.tip,
+        transcript.after,
+        transcript.instructions,
+        transcript.tools,
+        Jsonb(transcript.wishes),
     )
 
 

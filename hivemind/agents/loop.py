@@ -8,7 +8,6 @@ happened, ends the work for now: nothing is held while a turn waits.
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -27,7 +26,8 @@ from hivemind.agents.events import (
     Waiting,
 )
 from hivemind.agents.gate import summary
-from hivemind.agents.given import WITHHELD
+from hivemind.agents.given import WITHHELD, Given
+from hivemind.agents.handover import Sent, handed_over
 from hivemind.agents.journal import TurnState
 from hivemind.agents.profile import Profile
 from hivemind.agents.recording import Frame, digest
@@ -47,7 +47,6 @@ from hivemind.errors import (
     ProviderError,
     Refused,
 )
-from hivemind.guards.document import passed_json
 from hivemind.knowledge import refusal
 from hivemind.providers import Stop, TextDelta, ToolCall
 from hivemind.providers import Usage as ProviderUsage
@@ -57,6 +56,12 @@ log = logging.getLogger("hivemind.agents")
 _RETRY_SECONDS = 0.5
 _CALLS_AT_ONCE = 8
 _PARAGRAPH = "\n\n"
+# Of a client's tool that was called beside one of ours: the client takes no results of ours along when it
+# goes to make the call, so ours come first.
+_NOT_YET = (
+    "Not called yet: whoever asks runs this tool, and it cannot run beside the others. "
+    "If you still want it now that they have answered, call it by itself."
+)
 
 
 def time(profile: Profile) -> trio.CancelScope:
@@ -223,9 +228,9 @@ async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
         wanted = await _ask(resources, turn, events)
         if not wanted:
             return False
-        if turn.given is not None and (theirs := [c for c in wanted if turn.given.offers(c.name)]):
-            # Calls of ours beside them are not made: who asks again has no way to bring their results along.
-            turn.calls = await _handed_over(resources, theirs)
+        given = turn.given
+        if given is not None and all(given.offers(call.name) for call in wanted):
+            turn.calls = await _handed_over(resources, turn, given, wanted)
             return False
         made = [effect.call for step in turn.steps for effect in step.effects]
         if bounds.repeats(made, wanted):
@@ -287,20 +292,14 @@ async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolC
     return wanted
 
 
-async def _handed_over(resources: Resources, calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+async def _handed_over(
+    resources: Resources, turn: Turn, given: Given, calls: Sequence[ToolCall]
+) -> tuple[ToolCall, ...]:
     """Calls that the client makes, as it may read them."""
-
-    def check(piece: str) -> str:
-        return resources.guards.check_output(piece).text
-
-    seconds = resources.guard_seconds
+    seconds, check = resources.guard_seconds, resources.guards.check_output
+    sent = Sent.of(turn.text, given)
     return tuple(
-        [
-            replace(
-                c, arguments=await gate.passed(seconds, len(c.arguments), passed_json, c.arguments, check)
-            )
-            for c in calls
-        ]
+        [await gate.passed(seconds, len(call.arguments), handed_over, call, sent, check) for call in calls]
     )
 
 
@@ -402,6 +401,9 @@ async def _intend(
 def _intent(resources: Resources, turn: Turn, call: ToolCall) -> Effect:
     """What becomes of a call that the model wants, before anything is done."""
     effect = Effect(uuid7(), call, {}, "started")
+    if turn.given is not None and turn.given.offers(call.name):
+        effect.state, effect.outcome = "failed", _NOT_YET
+        return effect
     tool = resources.toolbox.find(turn.profile, call.name)
     if tool is None:
         effect.state, effect.outcome = "failed", f"There is no tool named {call.name!r}."

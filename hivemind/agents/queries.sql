@@ -5,8 +5,8 @@
 select id, slug, name, prompt, tier, model, cheaper_model, max_input_chars, max_output_tokens, history_messages,
        injection_threshold, on_injection, when_busy, when_client_leaves, max_messages_per_minute,
        max_steps, max_turn_seconds, max_turn_tokens, max_turn_micros, max_same_calls,
-       approval_seconds, on_approval_deadline, tools, documents_only, on_client_instructions, created_at,
-       updated_at, archived_at
+       approval_seconds, on_approval_deadline, tools, documents_only, on_client_instructions, widget_origins,
+       created_at, updated_at, archived_at
 from agent_profiles
 
 -- name: admit
@@ -16,15 +16,10 @@ from admit(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, make_interv
 
 -- name: admit_given
 -- The same with what the client gave along.
-with admitted as (
-    select outcome, turn, agent, model
-    from admit(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::jsonb,
-               %s, %s, %s, %s)
-), kept as (
-    insert into turn_given (turn_id, conversation_id, given)
-    select turn, agent, %s::jsonb from admitted where outcome = 'admitted'
-)
-select outcome, turn, agent, model from admitted
+select a.outcome, a.turn, a.agent, a.model,
+       case when a.outcome = 'admitted' then keep_given(a.turn, a.agent, %s::jsonb, %s, %s, %s, %s, %s::jsonb) end
+from admit(%s, %s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s::jsonb,
+           %s, %s, %s, %s) a
 
 -- name: commit
 select commit_turn(%s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, %s::jsonb) as done
@@ -52,9 +47,8 @@ select role, text from (
 ) newest order by id
 
 -- name: unfinished
-select t.caller, m.text, t.model, g.given
+select t.caller, m.text, t.model, given_of(t.id) as given
 from turns t join messages m on m.turn_id = t.id and m.role = 'user'
-     left join turn_given g on g.turn_id = t.id
 where t.id = %s and t.state = 'admitted'
 
 -- name: ended_turn

@@ -6,7 +6,7 @@ insert into turn_frames (digest, frame) values (%s, %s::jsonb) on conflict do no
 -- name: turn
 select t.id, t.agent_id, t.profile_id, t.caller, t.state, t.model, t.incomplete, t.error_code, t.error_message,
        t.asked, t.admitted_at, t.ended_at, coalesce(t.cost_micros, 0) as cost_micros, u.id as message, u.text, r.text as reply,
-       g.given, g.calls
+       given_of(t.id) as given, g.calls
 from turns t
 join messages u on u.turn_id = t.id and u.role = 'user'
 left join messages r on r.turn_id = t.id and r.role = 'assistant'

@@ -15,6 +15,8 @@ from hivemind.settings import LimitSettings
 
 MINUTE_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
+NAMED = ":"
+"""In the name of a caller that has a key or an account (`key:admin`), and in no hash of an address."""
 MAX_KEYS = 100_000
 # Sums of times are off by their last bits, which must not refuse who waited as told.
 _INSTANT_SECONDS = 1e-6
@@ -113,6 +115,7 @@ class Limiter:
 
     def __init__(self, settings: LimitSettings, *, max_keys: int = MAX_KEYS) -> None:
         self._callers = Table(settings.per_ip_per_minute, max_keys)
+        self._keyholders = Table(settings.per_key_per_minute, max_keys)
         self._conversations = Table(settings.per_conversation_per_minute, max_keys)
         self._profiles = Table(settings.per_profile_per_minute, max_keys)
         self._everybody = Table(settings.global_per_minute, 1)
@@ -128,7 +131,8 @@ class Limiter:
         for counted in minute:
             at = now - counted.age_seconds
             if counted.caller is not None:
-                self._callers.book(counted.caller, at)
+                keyed = NAMED in counted.caller
+                (self._keyholders if keyed else self._callers).book(counted.caller, at)
             if counted.profile_id is not None:
                 self._profiles.book(counted.profile_id, at)
             if counted.conversation_id is not None:
@@ -143,13 +147,15 @@ class Limiter:
         caller: str | None,
         now: float,
         *,
+        key: str | None = None,
         conversation_id: UUID | None = None,
         profile_id: UUID | None = None,
         per_profile: int | None = None,
     ) -> None:
         """Count a message, or refuse it; `per_profile` is the profile's own limit where it has one.
 
-        A caller who has a key is None here: only what strangers ask for counts by where they are.
+        A caller who has a key is None here, and `key` names it: only what strangers ask for counts by where
+        they are.
 
         Raises:
             RateLimited: with the time after which the message would be admitted.
@@ -162,19 +168,21 @@ class Limiter:
         ]
         if caller is not None:
             asked.append((self._callers, caller, None, "from this address"))
+        if key is not None:
+            asked.append((self._keyholders, key, None, "with this key"))
         if profile_id is not None:
             asked.append((self._profiles, profile_id, per_profile, "to this agent"))
         if conversation_id is not None:
             asked.append((self._conversations, conversation_id, None, "in this conversation"))
         longest_seconds, whose = self._day.wait_seconds(now), "to this server today"
-        for table, key, limit, where in asked:
-            wait_seconds = table.wait_seconds(key, now, limit)
+        for table, name, limit, where in asked:
+            wait_seconds = table.wait_seconds(name, now, limit)
             if wait_seconds > longest_seconds:
                 longest_seconds, whose = wait_seconds, where
         if longest_seconds:
             raise RateLimited(
                 f"Too many messages {whose}: try again later", retry_after_seconds=longest_seconds
             )
-        for table, key, _, _ in asked:
-            table.book(key, now)
+        for table, name, _, _ in asked:
+            table.book(name, now)
         self._day.book(now)

@@ -8,21 +8,23 @@ from quart import Blueprint, Response, request
 
 from hivemind.actors import ActorSystem
 from hivemind.agents import Profiles
+from hivemind.http.access import identity
+from hivemind.http.keyholders import Keyholders
 from hivemind.persistence import Database
 
 
-def routes(system: ActorSystem, profiles: Profiles, database: Database) -> Blueprint:
+def routes(system: ActorSystem, profiles: Profiles, database: Database, keyholders: Keyholders) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("mcp", __name__)
 
     @blueprint.post("/mcp")
     async def speak_mcp() -> Response:
-        from hivemind.http.mcp_server import manager  # noqa: PLC0415 the SDK costs 20 MB
+        from hivemind.http.mcp_server import Doors, manager  # noqa: PLC0415 the SDK costs 20 MB
 
         data = await request.get_data(as_text=False)
         assert isinstance(data, bytes)
         exchange = Exchange(data)
-        served = manager(system, profiles, database)
+        served = manager(Doors(system, profiles, database, keyholders, identity().caller))
         async with served.run():
             scope = {**request.scope, "headers": list(request.scope["headers"])}
             await served.handle_request(scope, exchange.receive, exchange.send)

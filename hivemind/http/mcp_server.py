@@ -5,7 +5,7 @@ the same gates. Loaded at the first request: the SDK costs half a second and 20 
 """
 
 from typing import Annotated, Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 from mcp import types
@@ -18,12 +18,12 @@ from uuid_utils.compat import uuid7
 from hivemind import __version__
 from hivemind.actors import ActorSystem
 from hivemind.agents import Profile, Profiles, Reply, UserMessage, answer
-from hivemind.errors import HivemindError, NotFound
+from hivemind.errors import HivemindError, InputTooLong, NotFound
+from hivemind.http.keyholders import Keyholders
 from hivemind.http.operators import DEFAULT_CHILDREN, node
 from hivemind.persistence import Database
 
 TREE = "hivemind://actors"
-CALLER = "mcp"
 Context = ServerRequestContext[Any]
 
 _PARAMETERS: dict[str, Any] = {
@@ -50,9 +50,8 @@ class Asked(BaseModel):
     conversation_id: UUID | None = None
 
 
-def manager(system: ActorSystem, profiles: Profiles, database: Database) -> StreamableHTTPSessionManager:
+def manager(doors: "Doors") -> StreamableHTTPSessionManager:
     """Serves one request; whatever state there is, is ours and in the database."""
-    doors = Doors(system, profiles, database)
     server: Server[Any] = Server(
         "hivemind",
         version=__version__,
@@ -67,12 +66,21 @@ def manager(system: ActorSystem, profiles: Profiles, database: Database) -> Stre
 
 
 class Doors:
-    """Answers the requests of the protocol."""
+    """Answers the requests of the protocol that come with one key."""
 
-    def __init__(self, system: ActorSystem, profiles: Profiles, database: Database) -> None:
+    def __init__(
+        self,
+        system: ActorSystem,
+        profiles: Profiles,
+        database: Database,
+        keyholders: Keyholders,
+        caller: str,
+    ) -> None:
         self._system = system
         self._profiles = profiles
         self._database = database
+        self._keyholders = keyholders
+        self._caller = caller
 
     async def list_tools(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         """Every profile."""
@@ -90,9 +98,8 @@ class Doors:
     async def call_tool(self, _: Context, asked: types.CallToolRequestParams) -> types.CallToolResult:
         """A message to an agent, and its answer; what goes wrong is told as the protocol wants it."""
         try:
-            profile = await self._profiles.by_slug(asked.name)
             said = Asked.model_validate(asked.arguments or {})
-            reply = await self._answered(profile, said, _key(asked))
+            reply = await self._answered(asked.name, said, _key(asked) or f"once-{uuid4()}")
         except HivemindError as error:
             return _told(error.message, failed=True)
         except ValidationError as error:
@@ -136,27 +143,35 @@ class Doors:
         contents = types.TextResourceContents(uri=uri, mime_type="application/json", text=text)
         return types.ReadResourceResult(contents=[contents])
 
-    async def _answered(self, profile: Profile, said: Asked, key: str | None) -> Reply:
+    async def _answered(self, slug: str, said: Asked, key: str) -> Reply:
         agent_id = said.conversation_id
+        with self._keyholders.noting(self._caller, agent_id):
+            profile = await self._keyholders.counted(self._profiles.by_slug(slug), self._caller, agent_id)
+            if len(said.message) > profile.max_input_chars:
+                raise InputTooLong(
+                    f"The message has {len(said.message)} characters; this agent takes "
+                    f"{profile.max_input_chars}"
+                )
         if agent_id is not None:
             await self._check_owner(agent_id, profile)
         message = UserMessage(
             said.message,
             profile,
-            CALLER,
+            self._caller,
             opens=agent_id is None,
-            idempotency=("mcp", key) if key is not None else None,
+            idempotency=(f"mcp:{profile.id}:{self._caller}", key),
         )
-        last = await answer(self._system, self._system.at(f"/agents/{agent_id or uuid7()}"), message)
+        with self._keyholders.noting_busy(self._caller, agent_id):
+            last = await answer(self._system, self._system.at(f"/agents/{agent_id or uuid7()}"), message)
         if isinstance(last, Reply):
             return last
         raise last.error
 
     async def _check_owner(self, agent_id: UUID, profile: Profile) -> None:
-        """A conversation goes on where it began: with this agent, and over MCP."""
+        """A conversation goes on where it began: with this agent, and with the key that began it."""
         sql = "select profile_id, caller from conversations where id = %s and erased_at is null"
         row = await self._database.fetch_one(sql, (agent_id,), repeatable=True)
-        if row is None or row["profile_id"] != profile.id or row["caller"] != CALLER:
+        if row is None or row["profile_id"] != profile.id or row["caller"] != self._caller:
             raise NotFound("There is no such conversation with this agent")
 
 

@@ -9,24 +9,21 @@ from contextlib import aclosing
 from uuid import uuid4
 
 import orjson
-import trio
 from uuid_utils.compat import uuid7
 
 from hivemind.actors import ActorSystem, Address
 from hivemind.agents import Failed, Followed, Interrupt, Profile, Profiles, UserMessage, answer, follow
 from hivemind.agents import Reply as AgentReply
-from hivemind.errors import HivemindError, InputTooLong, InvalidRequest, NotFound, Refused
+from hivemind.errors import HivemindError, InputTooLong, InvalidRequest, NotFound
 from hivemind.http import openai_reply as told
 from hivemind.http.access import Access, identity
-from hivemind.http.limits import Limiter
+from hivemind.http.keyholders import Keyholders
 from hivemind.http.openai_body import CompletionBody
 from hivemind.http.openai_reply import Completion, Telling
-from hivemind.http.refusals import Refusals
 from hivemind.http.request import EventStream, Reply, Request
 
 COMPLETIONS = "/v1/chat/completions"
 MODELS = "/v1/models"
-# Whoever has the key of the installation.
 _MAX_KEY_CHARS = 200
 
 
@@ -34,23 +31,27 @@ class OpenAI:
     """The handlers of the dialect; whatever they refuse is told in it."""
 
     def __init__(
-        self, system: ActorSystem, profiles: Profiles, limiter: Limiter, refusals: Refusals, access: Access
+        self, system: ActorSystem, profiles: Profiles, keyholders: Keyholders, access: Access
     ) -> None:
         self._system = system
         self._profiles = profiles
-        self._limiter = limiter
-        self._refusals = refusals
+        self._keyholders = keyholders
         self._access = access
 
     async def complete(self, request: Request) -> Reply | EventStream:
         """One completion, whole or as a stream."""
         try:
-            await self._access.let_in("operator", request)
-            try:
-                return await self._complete(request)
-            except Refused as refusal:
-                self._refusals.note(refusal, identity().caller, None)
-                raise
+            caller = (await self._access.let_in("operator", request)).caller
+            with self._keyholders.noting(caller):
+                message, completion, streamed = await self._asked(request)
+            agent = self._system.at(f"/agents/{uuid7()}")
+            with self._keyholders.noting_busy(caller):
+                if streamed:
+                    return await self._stream(agent, message, completion)
+                end = await answer(self._system, agent, message)
+            if isinstance(end, Failed):
+                raise end.error
+            return Reply.of(completion.whole(end))
         except HivemindError as error:
             return told.refusal(error)
 
@@ -71,12 +72,11 @@ class OpenAI:
         except HivemindError as error:
             return told.refusal(error)
 
-    async def _complete(self, request: Request) -> Reply | EventStream:
+    async def _asked(self, request: Request) -> tuple[UserMessage, Completion, bool]:
+        """The message for the agent, how its answer is told, and whether as a stream."""
         body = request.parse(CompletionBody)
-        profile = await self._profile(body.model)
-        self._limiter.admit(
-            None, trio.current_time(), profile_id=profile.id, per_profile=profile.max_messages_per_minute
-        )
+        caller = identity().caller
+        profile = await self._keyholders.counted(self._profile(body.model), caller)
         text, given = body.asks()
         if len(text) > profile.max_input_chars:
             raise InputTooLong(
@@ -85,17 +85,9 @@ class OpenAI:
         key = request.header(b"idempotency-key") or f"once-{uuid4()}"
         if len(key) > _MAX_KEY_CHARS:
             raise InvalidRequest("The header Idempotency-Key must have 1 to 200 characters")
-        caller = identity().caller
         scope = f"openai:{profile.id}:{caller}"
         message = UserMessage(text, profile, caller, True, (scope, key), given=given)
-        agent = self._system.at(f"/agents/{uuid7()}")
-        completion = Completion(profile.slug, usage_wanted=body.usage_wanted)
-        if body.stream:
-            return await self._stream(agent, message, completion)
-        end = await answer(self._system, agent, message)
-        if isinstance(end, Failed):
-            raise end.error
-        return Reply.of(completion.whole(end))
+        return message, Completion(profile.slug, usage_wanted=body.usage_wanted), bool(body.stream)
 
     async def _profile(self, slug: str) -> Profile:
         try:

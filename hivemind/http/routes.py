@@ -40,6 +40,7 @@ from hivemind.http.agent_streams import AgentStreams
 from hivemind.http.callers import Callers
 from hivemind.http.chat import Chat
 from hivemind.http.contract import routes as contract
+from hivemind.http.keyholders import Keyholders
 from hivemind.http.lane import Lane, Route
 from hivemind.http.limits import Limiter
 from hivemind.http.metrics import MetricsAccess, Scrape
@@ -79,6 +80,7 @@ def lane(
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind", static_folder=None)
     access = Access(identities, chat.refused, forward)
+    keyholders = Keyholders(limiter, refusals)
     problems.install(app)
     app.register_blueprint(operators.routes(system, health))
     app.register_blueprint(supervision.routes(system, tuning, database))
@@ -89,7 +91,7 @@ def lane(
     app.register_blueprint(guards.routes(checks))
     app.register_blueprint(killswitch.routes(database, system))
     app.register_blueprint(knowledge.routes(database))
-    app.register_blueprint(mcp.routes(system, profiles, database))
+    app.register_blueprint(mcp.routes(system, profiles, database, keyholders))
     app.register_blueprint(profiles_http.routes(database, profiles, toolbox))
     app.register_blueprint(directives.routes(database, system, profiles))
     app.register_blueprint(tasks.routes(database, system, profiles))
@@ -108,7 +110,7 @@ def lane(
     access.install(app)
     metrics.count_requests(app, counts)
     streams = AgentStreams(system, database, profiles)
-    dialect = OpenAI(system, profiles, limiter, refusals, access)
+    dialect = OpenAI(system, profiles, keyholders, access)
     busy = (
         *map(access.guarded, (*chat.routes(), *streams.routes(), supervision.events_route(system))),
         # These tell their refusals in their own dialect.

@@ -256,6 +256,7 @@ def running_server(folders):
             "limits": dict.fromkeys(
                 (
                     "per_ip_per_minute",
+                    "per_key_per_minute",
                     "per_conversation_per_minute",
                     "per_profile_per_minute",
                     "global_per_minute",

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trio
 from mcp import StdioServerParameters
 from mcp.client import Client
 from mcp.client.stdio import stdio_client
@@ -110,6 +111,54 @@ def test_a_call_that_is_sent_twice_is_answered_once(with_site):
             second = await client.call_tool("hello", {"message": "Hi"}, meta=meta)
             assert texts(first) == texts(second)
             assert len(site.model.requests) == 1
+
+    with_site(test)
+
+
+def test_calls_count_in_the_limits_of_the_key_and_of_the_agent(running_server, database_url):
+    async def main():
+        limits = {"per_key_per_minute": 2}
+        async with running_server(database_url, limits=limits) as site, over_the_network(site) as client:
+            await client.call_tool("hello", {"message": "Hi"})
+            # The same key over the other door, and then too many by either.
+            body = {"model": "hello", "messages": [{"role": "user", "content": "Hi"}]}
+            headers = {"Authorization": f"Bearer {site.admin_key}"}
+            assert (
+                await site.client.post("/v1/chat/completions", json=body, headers=headers)
+            ).status_code == 200
+            refused = await client.call_tool("hello", {"message": "Hi"})
+            assert refused.is_error and "with this key" in texts(refused)[0]
+            assert (
+                await site.client.post("/v1/chat/completions", json=body, headers=headers)
+            ).status_code == 429
+            assert len(site.model.requests) == 2
+            callers = await site.rows("select distinct caller from turns")
+            assert [row["caller"] for row in callers] == ["key:admin"]
+        # A restart forgets nothing, and what was refused is in the audit log.
+        async with running_server(database_url, limits=limits) as site, over_the_network(site) as client:
+            assert (await client.call_tool("hello", {"message": "Hi"})).is_error
+            assert not site.model.requests
+            row = (
+                await site.rows(
+                    "select caller, detail from audit_log where action = 'edge:request:refused'"
+                    " and detail->>'code' = 'rate_limited'"
+                )
+            )[0]
+            assert row["caller"] == "key:admin" and "with this key" in row["detail"]["reason"]
+
+    trio.run(main)
+
+
+def test_a_cap_of_the_key_holds(with_site):
+    async def test(site):
+        key = {"X-API-Key": site.admin_key}
+        cap = {"scope": "caller", "subject": "key:admin", "period": "day", "limit_micros": 30}
+        made = await site.client.post("/api/v1/caps", json=cap, headers=key)
+        assert made.status_code == 201, made.text
+        async with over_the_network(site) as client:
+            refused = await client.call_tool("hello", {"message": "Hi"})
+        assert refused.is_error and not site.model.requests
+        assert (await site.say("Hi"))["reply"]
 
     with_site(test)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from hivemind.agents.lifecycle import STATES as AGENT_STATES
 from hivemind.agents.lifecycle import WISHES
 from hivemind.agents.lifecycle import State as AgentState
-from hivemind.errors import AgentBusy, Conflict
+from hivemind.errors import AgentBusy, Conflict, NotFound
 from hivemind.http.agents import HeartbeatBody, ReasonBody, SpawnBody
 from hivemind.http.approvals import State as ApprovalState
 from hivemind.http.contract.chat import Usage
@@ -199,7 +199,7 @@ AGENTS = Group(
             "Spawn an agent",
             says({"agent": WholeAgent, "directive": Directive | None}, "It is there.", 201),
             body=SpawnBody,
-            refuses=(Conflict,),
+            refuses=(Conflict, NotFound),
             example={"profile": "hello", "directive": "Sum up what happened today."},
         ),
         Operation(

@@ -1,6 +1,6 @@
 """Public chat, what operators say to agents, and the dialects of other protocols."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from hivemind.errors import (
     GuardRefused,
     InputTooLong,
     Interrupted,
+    NotFound,
     NotPermitted,
     Overloaded,
     PriceUnknown,
@@ -126,11 +127,18 @@ TURN = (
 KEY = Parameter("Idempotency-Key", str, "The same key again gets the first answer.", "header")
 PLACE: dict[str, Any] = {"epoch": int, "seq": int}
 ERROR: dict[str, Any] = {**PLACE, "error": dict[str, Any]}
+
+
+def _placed(reply: type[ChatReply | AgentReply]) -> dict[str, Any]:
+    """A reply as the last event of a stream."""
+    return {**PLACE, **{field.name: field.type for field in fields(reply)}}
+
+
 EVENTS: dict[str, Any] = {
     "accepted": {**PLACE, "turn_id": UUID, "conversation_id": UUID, "conversation_token": str},
     "delta": {**PLACE, "text": str},
     "reset": PLACE,
-    "reply": ChatReply,
+    "reply": _placed(ChatReply),
     "error": ERROR,
 }
 AGENT_EVENTS: dict[str, Any] = {
@@ -140,13 +148,17 @@ AGENT_EVENTS: dict[str, Any] = {
     "tool_result": {**PLACE, "effect_id": UUID, "tool": str, "state": str, "outcome": Any},
     "waiting": {**PLACE, "effect_ids": list[UUID]},
     "reset": PLACE,
-    "reply": AgentReply,
+    "reply": _placed(AgentReply),
     "error": ERROR,
 }
-ANSWERED = {200: Answer("The reply; or its events as they come.", {JSON: ChatReply, SSE: str}, EVENTS)}
-AGENT_ANSWERED = {
-    200: Answer("The reply; or its events as they come.", {JSON: AgentReply, SSE: str}, AGENT_EVENTS)
+_RPC_EVENT: dict[str, Any] = {"event?": str, "id?": str, "data": str}
+_RPC_ERROR: dict[str, Any] = {
+    "jsonrpc": Literal["2.0"],
+    "id": str | int | None,
+    "error": {"code": int, "message": str, "data?": Any},
 }
+ANSWERED = {200: Answer("The reply; or its events as they come.", {JSON: ChatReply}, EVENTS)}
+AGENT_ANSWERED = {200: Answer("The reply; or its events as they come.", {JSON: AgentReply}, AGENT_EVENTS)}
 SWITCHES = {101: Answer("The connection is a WebSocket from here on.")}
 
 PUBLIC = Group(
@@ -195,7 +207,7 @@ TALK = Group(
         Operation(
             f"GET {AGENT}/events",
             "Follow the turn that is under way",
-            {200: Answer("The events, as they come.", {SSE: str}, AGENT_EVENTS)},
+            {200: Answer("The events, as they come.", events=AGENT_EVENTS)},
             query=(Parameter("Last-Event-ID", str, "The id of the event seen last.", "header"),),
             refuses=(AgentUnavailable, Conflict, Interrupted, Overloaded, SwitchedOff),
         ),
@@ -214,10 +226,14 @@ DIALECTS = Group(
         Operation(
             "POST /v1/chat/completions",
             "One answer in OpenAI's dialect",
-            {200: Answer("The completion; or its chunks as they come.", {JSON: Completion, SSE: str})},
+            {
+                200: Answer(
+                    "The completion; or its chunks as they come.", {JSON: Completion, SSE: {"data": str}}
+                )
+            },
             body=CompletionBody,
             query=(KEY,),
-            refuses=(*TURN, Conflict),
+            refuses=(*TURN, Conflict, NotFound),
             told="A profile is a model.",
             example={"model": "hello", "messages": [{"role": "user", "content": "Who are you?"}]},
             in_dialect=True,
@@ -233,7 +249,8 @@ DIALECTS = Group(
             "POST /mcp",
             "The agents as tools of an MCP client",
             {
-                200: Answer("The answer of JSON-RPC.", {JSON: dict[str, Any], SSE: str}),
+                200: Answer("The answer of JSON-RPC.", {JSON: dict[str, Any], SSE: _RPC_EVENT}),
+                400: Answer("An error of JSON-RPC.", {JSON: _RPC_ERROR}),
                 202: Answer("Taken note of; there is nothing to answer."),
             },
             body=dict[str, Any],

@@ -16,7 +16,7 @@ from hivemind import __version__, errors
 from hivemind.auth import Role
 from hivemind.http import openai_reply, problems
 from hivemind.http.contract import agents, chat, contracts, installation, pages, people, work
-from hivemind.http.contract.operation import JSON, Answer, Group, Operation, Parameter, Shape
+from hivemind.http.contract.operation import JSON, SSE, Answer, Group, Operation, Parameter, Shape
 from hivemind.http.roles import ROUTES
 from hivemind.http.supervision import Deed
 
@@ -175,8 +175,15 @@ def _answer(answer: Answer, shapes: "_Shapes") -> Schema:
     if answer.content:
         told["content"] = {media: {"schema": shapes.of(shape)} for media, shape in answer.content.items()}
     if answer.events:
-        told["x-events"] = {name: shapes.of(shape) for name, shape in answer.events.items()}
+        # OpenAPI 3.1 has no word for a stream: what stands here is one of its events.
+        events = [_event(name, shapes.of(shape)) for name, shape in answer.events.items()]
+        told.setdefault("content", {})[SSE] = {"schema": {"oneOf": events}}
     return told
+
+
+def _event(name: str, data: Schema) -> Schema:
+    text = {"type": "string", "contentMediaType": JSON, "contentSchema": data}
+    return _object({"event": {"const": name}, "data": text}, id={"type": "string"})
 
 
 def _in_path(name: str, shapes: "_Shapes") -> Schema:

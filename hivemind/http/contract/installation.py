@@ -13,13 +13,21 @@ from hivemind.audit import Verdict
 from hivemind.budgets.caps import OnSoft, Scope
 from hivemind.budgets.costs import GROUPS
 from hivemind.budgets.forecast import Period
-from hivemind.errors import Conflict, GuardFailed, InvalidFields, InvalidRequest, NotFound, NotPermitted
+from hivemind.errors import (
+    Conflict,
+    GuardFailed,
+    InvalidFields,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    NotPermitted,
+)
 from hivemind.guards.explanation import Explanation
 from hivemind.guards.rule import Rule
 from hivemind.health import Status
 from hivemind.http import caps, guards, killswitch, knowledge, operators, supervision
 from hivemind.http.audit import NDJSON
-from hivemind.http.contract.operation import JSON, NONE, PAGE, SSE, Answer, Group, Operation, Parameter, says
+from hivemind.http.contract.operation import JSON, NONE, PAGE, Answer, Group, Operation, Parameter, says
 from hivemind.http.contract.operation import listed as page
 from hivemind.knowledge import Document, Found
 
@@ -168,7 +176,7 @@ ACTORS = Group(
         Operation(
             "GET /api/v1/actors/events",
             "State changes as they happen",
-            {200: Answer("The changes, as they come.", {SSE: str}, {"listening": {}, "state": _CHANGE})},
+            {200: Answer("The changes, as they come.", events={"listening": {}, "state": _CHANGE})},
         ),
         Operation(
             "POST /api/v1/actors/{address}/{deed}",
@@ -176,7 +184,7 @@ ACTORS = Group(
             says({"address": str, "state": str}, "As it is now."),
             body=supervision.DeedBody,
             body_may_be_missing=True,
-            refuses=(Conflict,),
+            refuses=(Conflict, MethodNotAllowed),
             example={"reason": "it hangs"},
         ),
         Operation(

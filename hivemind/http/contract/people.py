@@ -5,7 +5,6 @@ from datetime import datetime
 from uuid import UUID
 
 from hivemind.auth import Role
-from hivemind.auth.accounts import User
 from hivemind.auth.keys import ApiKey
 from hivemind.errors import (
     AlreadyRegistered,
@@ -30,6 +29,19 @@ class Person:
     username: str
     role: Role
     email: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account, without anything that proves who it is."""
+
+    id: UUID
+    username: str
+    email: str | None
+    role: Role
+    disabled_at: datetime | None
+    signed_in_at: datetime | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

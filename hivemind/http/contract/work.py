@@ -10,7 +10,7 @@ from pydantic import Field
 from hivemind.agents.directives import Source as DirectiveSource
 from hivemind.agents.directives import State as DirectiveState
 from hivemind.agents.tasks import State as TaskState
-from hivemind.errors import Conflict, InvalidFields
+from hivemind.errors import Conflict, InvalidFields, NotFound
 from hivemind.http import directives, profiles, schedules, tasks
 from hivemind.http.contract.operation import NONE, PAGE, Group, Operation, Parameter, listed, says
 from hivemind.schedules.rows import Tick
@@ -156,6 +156,7 @@ class Profile:
     tools: dict[str, dict[str, Any]]
     documents_only: bool
     on_client_instructions: Literal["append", "refuse"]
+    widget_origins: list[str]
     created_at: datetime
     updated_at: datetime
     archived_at: datetime | None
@@ -232,7 +233,7 @@ DIRECTIVES = Group(
             "Give a job",
             says(_DIRECTIVE, "It waits for its turn.", 201),
             body=directives.DirectiveBody,
-            refuses=(Conflict,),
+            refuses=(Conflict, NotFound),
             example={"profile": "hello", "text": "Write a haiku about Mondays."},
         ),
         Operation(f"GET {DIRECTIVE}", "One job, with its result or failure", says(_DIRECTIVE)),
@@ -273,6 +274,7 @@ TASKS = Group(
             "Make a task",
             says(_TASK, "It is there.", 201),
             body=tasks.TaskBody,
+            refuses=(NotFound,),
             example={"title": "Translate the leaflet"},
         ),
         Operation(f"GET {TASK}", "One task", says(_TASK)),
@@ -290,7 +292,7 @@ TASKS = Group(
             "Have a profile do it",
             says(_DIRECTIVE, "The directive.", 201),
             body=tasks.RunBody,
-            refuses=(Conflict,),
+            refuses=(Conflict, NotFound),
             example={"profile": "hello"},
         ),
     ),
@@ -305,7 +307,7 @@ SCHEDULES = Group(
             "Make a schedule",
             says(_SCHEDULE, "It is there.", 201),
             body=schedules.ScheduleBody,
-            refuses=(Conflict,),
+            refuses=(Conflict, NotFound),
             example={
                 "name": "Morning report",
                 "cron": "0 8 * * 1-5",

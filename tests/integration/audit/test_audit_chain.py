@@ -247,8 +247,8 @@ def test_what_its_work_says_goes_with_a_conversation(on_log):
         ):  # fmt: skip
             await database.execute(sql, tuple(values))
         await database.execute(
-            "insert into turn_given (turn_id, conversation_id, given) values (%s, %s, %s)",
-            (turn, agent, Jsonb(told)),
+            "select from keep_given(%s, %s, %s, 'aa', 0, 'bb', 'cc', %s)",
+            (turn, agent, Jsonb([[name, None, told] for name in ("aa", "bb", "cc")]), Jsonb([told])),
         )
         await database.execute("update agents set note = %s, failure = %s where id = %s", (told, told, agent))
         await journal.commit(database, turn, 1, "answered", told, Usage(1, 1, 1), None, {"x": told})

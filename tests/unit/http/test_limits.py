@@ -14,9 +14,10 @@ A, B, C = (UUID(int=number) for number in range(3))
 PLENTY = 1000
 
 
-def unready(ip=PLENTY, conversation=PLENTY, profile=PLENTY, everybody=PLENTY, day=PLENTY, **more):
+def unready(ip=PLENTY, key=PLENTY, conversation=PLENTY, profile=PLENTY, everybody=PLENTY, day=PLENTY, **more):
     settings = LimitSettings(
         per_ip_per_minute=ip,
+        per_key_per_minute=key,
         per_conversation_per_minute=conversation,
         per_profile_per_minute=profile,
         global_per_minute=everybody,
@@ -176,3 +177,21 @@ def test_a_limiter_that_begins_anew_decides_as_the_one_before(messages, pause):
                 asked = {"conversation_id": profile, "profile_id": profile}
                 assert admitted(first, caller, now, **asked) == admitted(second, caller, now, **asked)
         now += 7
+
+
+def test_each_key_has_a_limit_of_its_own():
+    limits = limiter(key=2, ip=1)
+    asked = [admitted(limits, None, now, key="key:one") for now in (100, 101, 102)]
+    assert asked == [True, True, False]
+    assert admitted(limits, None, 102, key="key:two")
+    # It is no limit of an address, nor one of the address that limit.
+    assert admitted(limits, "a", 102) and not admitted(limits, "a", 102)
+    with pytest.raises(RateLimited, match="with this key"):
+        limits.admit(None, 103, key="key:one")
+
+
+def test_what_a_key_asked_before_a_restart_counts_for_the_key():
+    limits = unready(key=1, ip=1)
+    limits.begin([Counted(10, "key:one", A, None)], [(0, 1)], 0)
+    assert not admitted(limits, None, 1, key="key:one")
+    assert admitted(limits, None, 1, key="key:two") and admitted(limits, "key:one", 1)

@@ -35,7 +35,9 @@ def test_nobody_may_frame_a_page_unless_it_says_so():
 def test_each_page_has_its_template():
     shell = Shell(Assets.load())
     for page in PAGES:
-        assert "<!doctype html>" in shell.render(page, ADA, {"next": "/", "params": {"slug": "x"}, "profiles": []})
+        assert "<!doctype html>" in shell.render(
+            page, ADA, {"next": "/", "params": {"slug": "x"}, "profiles": []}
+        )
 
 
 def test_a_template_escapes_what_it_is_given():
