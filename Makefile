@@ -21,7 +21,7 @@ help: ## list the verbs
 run: $(VENV)/.run ## start the server on http://127.0.0.1:8585 (ARGS="..." is passed on)
 	@exec $(BIN)/hivemind serve $(ARGS)
 
-test: $(VENV)/.dev ## run the tests (ARGS="..." is passed on)
+test: $(VENV)/.dev $(VENV)/.browser ## run the tests (ARGS="..." is passed on)
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.dev ## lint, formatting, types, layers
@@ -57,6 +57,11 @@ $(VENV)/.made: scripts/venv.sh
 $(VENV)/.run: $(VENV)/.made requirements/run.txt pyproject.toml
 	@test -e $(VENV)/.dev -a $(VENV)/.dev -nt requirements/run.txt -a $(VENV)/.dev -nt pyproject.toml \
 		|| sh scripts/venv.sh install $(VENV) requirements/run.txt
+	@touch $@
+
+# Tests of the pages run in Chromium, and are skipped where there is none.
+$(VENV)/.browser: $(VENV)/.dev scripts/venv.sh
+	@sh scripts/venv.sh browser $(VENV)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made requirements/dev.txt pyproject.toml

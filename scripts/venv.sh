@@ -1,5 +1,6 @@
 #!/bin/sh
-# The virtual environment: `check` whether it can be trusted, `make` it, `install` a lock file into it.
+# The virtual environment: `check` whether it can be trusted, `make` it, `install` a lock file into it,
+# and the `browser` that tests want.
 #
 # Plain sh, because it runs before anything is installed. Every way of making one is tried before a person
 # is asked to install something.
@@ -61,6 +62,17 @@ need_openmp() {
     say "On Debian and Ubuntu: sudo apt-get install libgomp1"
 }
 
+browser() {
+    for name in chromium chromium-browser google-chrome; do command -v "$name" >/dev/null && return; done
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "the tests of the web pages need a browser: installing chromium"
+        debian_install chromium
+        command -v chromium >/dev/null && return
+    fi
+    say "There is no Chromium here: the tests of the web pages are skipped."
+    say "On Debian: sudo apt-get install chromium"
+}
+
 make_venv() {
     python=$(find_python)
     if [ -d "$venv" ] && [ ! -e "$venv/.unfinished" ] && works; then
@@ -99,10 +111,11 @@ case $verb in
 check)
     [ -e "$venv/.made" ] || exit 0
     if [ "$(cat "$venv/.made")" != "$here" ] || [ -e "$venv/.unfinished" ] || ! recent "$venv/bin/python"; then
-        rm -f "$venv/.made" "$venv/.run" "$venv/.dev"
+        rm -f "$venv/.made" "$venv/.run" "$venv/.dev" "$venv/.browser"
         touch "$venv/.unfinished"
     fi
     ;;
 make) make_venv ;;
 install) install "$@" ;;
+browser) browser ;;
 esac

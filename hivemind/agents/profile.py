@@ -1,6 +1,6 @@
 """Profiles: the configured personas that agents are instances of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -41,6 +41,7 @@ class Profile:
     tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     documents_only: bool = False
     on_client_instructions: Literal["append", "refuse"] = "append"
+    widget_origins: Sequence[str] = field(default=(), hash=False)
     created_at: datetime | None = None
     updated_at: datetime | None = None
     archived_at: datetime | None = None

@@ -20,12 +20,12 @@ update agent_profiles p set
     (name, prompt, tier, model, cheaper_model, max_input_chars, max_output_tokens, history_messages,
      injection_threshold, on_injection, when_busy, when_client_leaves, max_messages_per_minute, max_steps,
      max_turn_seconds, max_turn_tokens, max_turn_micros, max_same_calls, approval_seconds, on_approval_deadline, tools,
-     documents_only, on_client_instructions, updated_at)
+     documents_only, on_client_instructions, widget_origins, updated_at)
     = (select r.name, r.prompt, r.tier, r.model, r.cheaper_model, r.max_input_chars, r.max_output_tokens,
               r.history_messages, r.injection_threshold, r.on_injection, r.when_busy, r.when_client_leaves,
               r.max_messages_per_minute, r.max_steps, r.max_turn_seconds, r.max_turn_tokens, r.max_turn_micros,
               r.max_same_calls, r.approval_seconds, r.on_approval_deadline, r.tools, r.documents_only,
-              r.on_client_instructions, greatest(now(), p.updated_at + interval '1 microsecond')
+              r.on_client_instructions, r.widget_origins, greatest(now(), p.updated_at + interval '1 microsecond')
        from jsonb_populate_record(p, %s::jsonb) r)
 where p.id = %s returning *
 

@@ -5,8 +5,8 @@
 select id, slug, name, prompt, tier, model, cheaper_model, max_input_chars, max_output_tokens, history_messages,
        injection_threshold, on_injection, when_busy, when_client_leaves, max_messages_per_minute,
        max_steps, max_turn_seconds, max_turn_tokens, max_turn_micros, max_same_calls,
-       approval_seconds, on_approval_deadline, tools, documents_only, on_client_instructions, created_at,
-       updated_at, archived_at
+       approval_seconds, on_approval_deadline, tools, documents_only, on_client_instructions, widget_origins,
+       created_at, updated_at, archived_at
 from agent_profiles
 
 -- name: admit

@@ -28,6 +28,10 @@ Prompt = Annotated[str, StringConstraints(max_length=100_000)]
 Model = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Count = Annotated[int, Field(gt=0, le=2**31 - 1, strict=True)]
 Few = Annotated[int, Field(gt=0, le=2**15 - 1, strict=True)]
+# As a content security policy names who may frame a page: scheme, host, and a port that is not the usual one.
+Origin = Annotated[
+    str, StringConstraints(pattern=r"^https?://(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$")
+]
 Micros = Annotated[int, Field(gt=0, le=2**53, strict=True)]
 
 
@@ -59,6 +63,7 @@ class ChangeBody(BaseModel):
     tools: dict[Annotated[str, Field(min_length=1, max_length=200)], dict[str, Any]] | None = None
     documents_only: Annotated[bool, Field(strict=True)] | None = None
     on_client_instructions: Literal["append", "refuse"] | None = None
+    widget_origins: Annotated[list[Origin], Field(max_length=50)] | None = None
     updated_at: AwareDatetime | None = None
 
 

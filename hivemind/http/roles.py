@@ -114,7 +114,16 @@ ROUTES: Mapping[str, Role | None] = {
     "GET /v1/models/{model}": "operator",
     # Pages: what they show comes from the routes above, with the visitor's own rights.
     "GET /": "viewer",
+    "GET /actors": "operator",
+    "GET /agents": "viewer",
+    "GET /agents/{id}": "viewer",
+    "GET /approvals": "viewer",
     "GET /costs": "viewer",
+    "GET /knowledge": "admin",
+    "GET /work": "viewer",
+    "GET /schedules": "viewer",
+    "GET /keys": "admin",
+    "GET /users": "admin",
     "GET /profiles/{slug}": "operator",
     "GET /profiles": "operator",
     "GET /guards": "operator",
@@ -123,4 +132,6 @@ ROUTES: Mapping[str, Role | None] = {
     "GET /sign-in": None,
     "GET /favicon.ico": None,
     "GET /static/{digest}/{name}": None,
+    "GET /widget.js": None,
+    "GET /widget/{slug}": None,
 }

@@ -101,7 +101,7 @@ def test_options_says_what_is_allowed(with_site):
 def test_an_unknown_path_is_told(with_site):
     async def test(site):
         for path in (
-            "/",
+            "/nothing",
             "/api",
             "/api/v1/public/agents/chat",
             "/api/v1/public/agents/chat/",

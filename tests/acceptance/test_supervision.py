@@ -55,7 +55,7 @@ def test_a_restart_is_done_seen_and_audited(with_site):
         row = await site.database.fetch_one(
             "select detail from audit_log where action = 'operator:actor:restarted'"
         )
-        assert row["detail"] == {"address": "/workers/watchdog", "reason": "a look"}
+        assert row["detail"] == {"address": "/workers/watchdog", "reason": "a look", "by": "operator:api_key"}
 
     with_site(test)
 

@@ -21,6 +21,18 @@ GROUP = Group(
             {200: Answer("The file.", {"*/*": str}), 304: Answer("As you have it.")},
             query=(Parameter("If-None-Match", str, "The `ETag` of the file at hand.", "header"),),
         ),
+        Operation(
+            "GET /widget.js",
+            "The script that puts a chat widget on a page of another site",
+            {200: Answer("The script.", {"text/javascript": str}), 304: Answer("As you have it.")},
+            query=(Parameter("If-None-Match", str, "The `ETag` of the script at hand.", "header"),),
+        ),
+        Operation(
+            "GET /widget/{slug}",
+            "What is in the widget's frame",
+            {200: Answer("The page.", {HTML: str})},
+            told="Only the sites of the profile's `widget_origins` may frame it; without any there is none.",
+        ),
         Operation("GET /favicon.ico", "The icon", {308: Answer("Where it is.")}),
     ),
 )

@@ -156,6 +156,7 @@ class Profile:
     tools: dict[str, dict[str, Any]]
     documents_only: bool
     on_client_instructions: Literal["append", "refuse"]
+    widget_origins: list[str]
     created_at: datetime
     updated_at: datetime
     archived_at: datetime | None

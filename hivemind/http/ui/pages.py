@@ -30,11 +30,20 @@ class Page:
 
 PAGES: tuple[Page, ...] = (
     Page("/", "chat", "Chat", "Talk", "chat"),
+    Page("/agents", "agents", "Agents", "Watch", "agents"),
+    Page("/agents/{id}", "agent", "Agent", under="agents"),
+    Page("/approvals", "approvals", "Approvals", "Watch", "approvals"),
+    Page("/actors", "actors", "Actors", "Watch", "actors"),
+    Page("/work", "work", "Work", "Work", "work"),
+    Page("/schedules", "schedules", "Schedules", "Work", "schedules"),
+    Page("/knowledge", "knowledge", "Knowledge", "Work", "knowledge"),
     Page("/profiles", "profiles", "Profiles", "Govern", "profiles"),
     Page("/profiles/{slug}", "profile", "Profile", under="profiles"),
+    Page("/guards", "guards", "Guards", "Govern", "guards"),
     Page("/costs", "costs", "Costs", "Govern", "costs"),
     Page("/audit", "audit", "Audit", "Govern", "audit"),
-    Page("/guards", "guards", "Guards", "Govern", "guards"),
+    Page("/users", "users", "Users", "Admin", "users"),
+    Page("/keys", "keys", "API keys", "Admin", "keys"),
     Page("/sign-in", "sign-in", "Sign in"),
     Page("/first-run", "first-run", "Welcome"),
 )

@@ -13,6 +13,7 @@ from hivemind.agents import Profiles
 from hivemind.auth import Identity, accounts
 from hivemind.errors import NotAuthenticated, NotFound, NotPermitted
 from hivemind.http.access import Access, whole
+from hivemind.http.ui import widget
 from hivemind.http.ui.assets import Assets
 from hivemind.http.ui.pages import PAGES, Page
 from hivemind.http.ui.shell import Shell, headers, next_page
@@ -26,8 +27,10 @@ def routes(database: Database, profiles: Profiles, access: Access) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("ui", __name__)
     assets = Assets.load()
+    shell = Shell(assets)
     _files(blueprint, assets)
-    views = Views(database, profiles, access, Shell(assets))
+    widget.add(blueprint, profiles, shell, assets)
+    views = Views(database, profiles, access, shell)
     for page in PAGES:
         _show(blueprint, views, page)
     blueprint.register_error_handler(NotAuthenticated, views.lead_to_sign_in)

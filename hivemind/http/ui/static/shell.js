@@ -1,7 +1,8 @@
-// What every page has around it: the theme, signing out.
+// What every page has around it: the theme, signing out, the number of questions that wait.
 
 import { post } from "./api.js";
 import { fail, tell } from "./toast.js";
+import "./waiting.js";
 
 const THEMES = ["system", "light", "dark"];
 const root = document.documentElement;

@@ -39,6 +39,8 @@ export class Talk {
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden && this.drawing) this.draw();
     });
+    // What is typed before there is anybody to take it would be lost.
+    this.field.disabled = false;
   }
 
   /** Show a conversation, and follow its turn if one is under way. */
