@@ -150,7 +150,7 @@ class Protocol(H11Protocol):
             if (
                 self.keep_alive_requests >= self.config.keep_alive_max_requests
                 or self.context.terminated.is_set()
-                # Refused before its body came: what is still to come spoils the connection for another request.
+                # Refused before its body came: what is still to come would spoil another request.
                 or self.receiving
             ):
                 headers.append((b"connection", b"close"))

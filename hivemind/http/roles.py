@@ -129,6 +129,7 @@ ROUTES: Mapping[str, Role | None] = {
     "GET /guards": "operator",
     "GET /audit": "viewer",
     "GET /first-run": None,
+    "GET /api/docs": "viewer",
     "GET /sign-in": None,
     "GET /favicon.ico": None,
     "GET /static/{digest}/{name}": None,

@@ -44,6 +44,7 @@ ROUTES = {
     f"WS {PUBLIC}/ws": TURN,
     "GET /api/v1/health": NO_TEXT,
     "GET /api/v1/openapi.json": NO_TEXT,
+    "GET /api/docs": NO_TEXT,
     "GET /api/v1/actors": NO_TEXT,
     "GET /api/v1/actors/{address}": NO_TEXT,
     "GET /": NO_TEXT,

@@ -44,6 +44,7 @@ PAGES: tuple[Page, ...] = (
     Page("/audit", "audit", "Audit", "Govern", "audit"),
     Page("/users", "users", "Users", "Admin", "users"),
     Page("/keys", "keys", "API keys", "Admin", "keys"),
+    Page("/api/docs", "api-docs", "API", "Admin", "link"),
     Page("/sign-in", "sign-in", "Sign in"),
     Page("/first-run", "first-run", "Welcome"),
 )

@@ -20,7 +20,7 @@ from hivemind.http.ui.shell import Shell, headers, next_page
 from hivemind.persistence import Database
 
 DENIED = Page("", "denied", "Not for this account")
-CHAT, SIGN_IN, FIRST_RUN = "chat", "sign-in", "first-run"
+CHAT, SIGN_IN, FIRST_RUN, CONTRACT = "chat", "sign-in", "first-run", "api-docs"
 
 
 def routes(database: Database, profiles: Profiles, access: Access) -> Blueprint:
@@ -58,6 +58,10 @@ class Views:
             if first_run != (page.name == FIRST_RUN):
                 return redirect(f"/{FIRST_RUN if first_run else SIGN_IN}", 303)
         given: dict[str, object] = {"next": onward, "params": params}
+        if page.name == CONTRACT:
+            from hivemind.http.contract.document import GROUPS, role_of  # noqa: PLC0415 it describes the pages
+
+            given |= {"groups": GROUPS, "role_of": role_of}
         if page.name == CHAT:
             given["profiles"] = [profile for profile in await self._profiles.all() if profile.public]
         return _html(self._shell.render(page, who, given))

@@ -3,6 +3,7 @@
 import pytest
 
 from hivemind.auth import Identity
+from hivemind.http.contract.document import GROUPS, role_of
 from hivemind.http.ui.assets import Assets
 from hivemind.http.ui.pages import PAGES, Page, seen_by
 from hivemind.http.ui.shell import Shell, headers, next_page
@@ -34,10 +35,9 @@ def test_nobody_may_frame_a_page_unless_it_says_so():
 
 def test_each_page_has_its_template():
     shell = Shell(Assets.load())
+    given = {"next": "/", "params": {"slug": "x"}, "profiles": [], "groups": GROUPS, "role_of": role_of}
     for page in PAGES:
-        assert "<!doctype html>" in shell.render(
-            page, ADA, {"next": "/", "params": {"slug": "x"}, "profiles": []}
-        )
+        assert "<!doctype html>" in shell.render(page, ADA, given)
 
 
 def test_a_template_escapes_what_it_is_given():
