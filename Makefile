@@ -13,7 +13,7 @@ LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 
 READY := $(shell sh scripts/venv.sh check $(VENV))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench docs lock clean
+.PHONY: help run test check format bench docs client lock clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ bench: $(VENV)/.dev ## measure the hot paths
 docs: $(VENV)/.dev ## write the generated reference pages
 	@for page in settings errors cli metrics; do $(BIN)/hivemind config reference $$page > docs/reference/$$page.md.new \
 		&& mv docs/reference/$$page.md.new docs/reference/$$page.md || exit 1; done
+
+client: $(VENV)/.dev ## make the client without a loop from the one with a loop
+	$(BIN)/python scripts/client.py
 
 lock: $(VENV)/.dev ## resolve the dependencies anew and pin them by hash (UPGRADE=1 takes newer ones)
 	@command -v uv >/dev/null || $(PIP) install --quiet uv
