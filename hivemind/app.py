@@ -171,7 +171,7 @@ class Server:
         parts = "\n".join(f"  {name:<{width}}  {where}" for name, where in self._parts.items())
         return (
             f"\nHivemind is ready at {self.url}\n\n{parts}\n\n"
-            "Next: in another terminal\n"
+            f"Next: open {self.url} in a browser, or in another terminal\n"
             "  .venv/bin/hivemind chat hello      talk to the demo agent\n"
             "  .venv/bin/hivemind actors          watch the tree\n"
             "Ctrl-C stops it.\n"
