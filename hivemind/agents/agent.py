@@ -141,7 +141,9 @@ class Agent(Actor):
     def _interrupt(self) -> None:
         """End the turn that runs, or that waits for a person."""
         if self._scope is not None:
+            # The turn may be past its last checkpoint, on its way to wait: then it ends there.
             self._scope.cancel()
+            self._interrupted = True
         elif self._parked is not None or self._working or self._epoch is None:
             # On its way to wait, or being taken up, or left by an earlier incarnation: it ends there.
             self._interrupted = True
@@ -233,10 +235,9 @@ class Agent(Actor):
             if self._killed:
                 return
             if self._resuming or look:
-                if self._resuming:
-                    self._epoch = None
+                anew = self._resuming
                 self._resuming = self._halting = look = False
-                await self._recover()
+                await self._recover(anew=anew)
                 self._interrupted = self._interrupted and self._parked is not None
             if self._state in OVER:
                 self._refuse_waiting(self._state)
@@ -256,11 +257,12 @@ class Agent(Actor):
             self._resuming = False  # the turn that was to be gone on with has ended
         return self._resuming or bool(self._waiting and self._state in OVER)
 
-    async def _recover(self) -> None:
+    async def _recover(self, *, anew: bool) -> None:
         """Take up what was left; the message was accepted, so a database that is away is waited for."""
         while not self._killed:
             try:
-                await self._claim()
+                await self._claim(anew=anew)
+                anew = False
                 await self._finish_left()
             except DatabaseUnavailable:
                 log.warning("the database is away: %s waits to be taken up", self.address)
@@ -370,9 +372,12 @@ class Agent(Actor):
 
     # -- taking over
 
-    async def _claim(self) -> None:
-        """Own the agent in an epoch of this incarnation, once."""
+    async def _claim(self, *, anew: bool = False) -> None:
+        """Own the agent in an epoch of this incarnation, once; `anew`: the row says something else by now."""
         async with self._claiming:
+            if anew:
+                # Here and not before: who claims at this moment has read the row as it was.
+                self._epoch = None
             if self._epoch is not None:
                 return
             resources = self._resources
@@ -385,15 +390,23 @@ class Agent(Actor):
                 self._left = claim
                 # Those who listened while the turn waited for a person go on where they were.
                 if self._parked is None or self._parked[0].id != claim.turn_id:
-                    if self._log is not None:
-                        self._log.append(Lost())
-                    self._log = EventLog(claim.epoch, claim.turn_id)
+                    self._begin_log(claim.epoch, claim.turn_id)
             parked, self._parked = self._parked, None
             if parked is not None and parked[0].id != claim.turn_id:
                 # Somebody else went on with it.
                 ended = await journal.ended_turn(resources.database, parked[0].id, self._id)
                 parked[1].append(ended or Lost())
             self._epoch, self._state = claim.epoch, claim.state
+
+    def _begin_log(self, epoch: int, turn_id: UUID) -> None:
+        """Whoever listened to something is told that it begins again; an untold log goes on."""
+        log = self._log
+        if log is not None and log.turn_id == turn_id and not log.events:
+            log.epoch = epoch
+            return
+        if log is not None:
+            log.append(Lost())
+        self._log = EventLog(epoch, turn_id)
 
     async def _finish_left(self) -> None:
         """Run the turn again that a former incarnation did not end; not for ever."""
@@ -429,9 +442,9 @@ class Agent(Actor):
             self._scope = loop.time(profile)
             if self._interrupted:
                 self._scope.cancel()
-                self._interrupted = False
             await self._answer(opened, events, self._scope)
             self._scope = None
+            self._interrupted = self._interrupted and self._parked is not None
 
 
 async def _left_behind(resources: Resources, agent_id: UUID, claim: Claim) -> Turn | None:

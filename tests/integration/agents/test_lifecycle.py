@@ -311,6 +311,46 @@ def test_a_paused_turn_is_taken_up_by_another_process_when_it_is_resumed(asking,
     asking(test, wants("look"))
 
 
+def test_a_resume_while_the_paused_turn_is_being_taken_up_is_not_lost(asking, box, another, monkeypatch):
+    begun, go_on = trio.Event(), trio.Event()
+    real = journal.history
+
+    async def before():
+        begun.set()
+        await go_on.wait()
+
+    box.tool("look", "seen", before=before)
+
+    async def test(bench, ended):
+        await begun.wait()
+        await wish(bench, "pause")
+        go_on.set()
+        await until(bench, "select parked from turns", True)
+        async with another(bench, tells("Done.")) as other:
+            other.agent_id = bench.agent_id
+            resumed = []
+
+            async def history(*args):
+                # It has been read that the agent is paused; nothing has been made of that yet.
+                if not resumed:
+                    resumed.append(True)
+                    await wish(other, "resume")
+                    await other.agent.call("anything: what was told before it has been handled")
+                return await real(*args)
+
+            monkeypatch.setattr(journal, "history", history)
+            (found,) = await bench.database.fetch_all("select id from turns")
+            log = await other.agent.call(Attach(found["id"]))
+            assert (await log.last()).text == "Done."
+            assert resumed and (await turn(bench))["attempts"] == 1
+            assert [name for name, _ in box.calls] == ["look"]
+        bench.agent.tell(Resume())
+        while not ended:
+            await trio.lowlevel.checkpoint()
+
+    asking(test, wants("look"))
+
+
 def test_a_stop_lets_the_calls_under_way_end_and_ends_the_turn_with_what_there_is(asking, box):
     begun, go_on = trio.Event(), trio.Event()
 

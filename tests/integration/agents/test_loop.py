@@ -12,6 +12,7 @@ from hivemind.agents import (
     UserMessage,
     answer_approval,
     expire_approvals,
+    steps,
     unfinished_agents,
 )
 from hivemind.agents.switch import Setting, Stage
@@ -204,6 +205,27 @@ def test_an_interrupt_ends_a_turn_that_waits(on_bench, box):
             await bench.question()
             bench.agent.tell(Interrupt())
         assert isinstance(ended, Failed)
+        row = await bench.row("select a.state, p.state as approval from approvals p, agents a")
+        assert row == {"state": "idle", "approval": "denied"}
+
+    on_bench(test, wants("pay"), box=box)
+
+
+def test_an_interrupt_between_the_last_word_to_the_database_and_the_wait_is_not_lost(
+    on_bench, box, monkeypatch
+):
+    box.tool("pay", "paid", policy="ask")
+    real = steps.park
+
+    async def test(bench):
+        async def park(*args):
+            done = await real(*args)
+            with trio.CancelScope(shield=True):
+                await bench.agent.call(Interrupt())
+            return done  # no checkpoint follows before the turn waits
+
+        monkeypatch.setattr(steps, "park", park)
+        assert isinstance(await bench.says(), Failed)
         row = await bench.row("select a.state, p.state as approval from approvals p, agents a")
         assert row == {"state": "idle", "approval": "denied"}
 

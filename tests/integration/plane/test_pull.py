@@ -226,12 +226,12 @@ def test_the_actor_pulls_every_project_and_follows_hints(with_plane):
             tell(system, Changed("p-1", "hinted"))
             tell(system, Changed("p-1", "nothing"))
 
-            async def there():
-                return "Hinted" in await mirror.tasks()
+            async def counted():
+                return system.snapshot("/workers/plane").facts["new"] == 4
 
-            await until(there)
-            facts = system.snapshot("/workers/plane").facts
-            assert facts["new"] == 4 and facts["last_error"] is None
+            await until(counted)
+            assert "Hinted" in await mirror.tasks()
+            assert system.snapshot("/workers/plane").facts["last_error"] is None
 
     with_plane(test)
 
