@@ -1,7 +1,7 @@
 """The log: set up once, on standard error, as text for people or JSON for machines.
 
-Also holds the context (address, turn) that every line of one piece of work carries. Metric and event names
-will live here too; what is logged where is each module's own business.
+Also holds the context (the turn and its actor) that every line of one piece of work carries. What is logged
+where is each module's own business; what is counted is `metrics`.
 """
 
 import json

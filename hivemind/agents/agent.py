@@ -36,6 +36,7 @@ from hivemind.errors import (
     ProviderError,
 )
 from hivemind.providers import ProviderMessage
+from hivemind.telemetry import bound
 
 log = logging.getLogger("hivemind.agents")
 
@@ -355,14 +356,15 @@ class Agent(Actor):
         resources = self._resources
         opened.halting = self._halting
         self._turn = opened
-        try:
-            await loop.answer(resources, opened, events, scope)
-        finally:
-            self._turn = None
-        if scope.cancelled_caught and not events.ended:
-            error = AgentEnded(_OVER["killed"]) if self._killed else Interrupted()
-            await loop.end(resources, opened, events, "interrupted", error)
-        elif not events.ended:
+        with bound(turn=opened.id, actor=self.address):
+            try:
+                await loop.answer(resources, opened, events, scope)
+            finally:
+                self._turn = None
+            if scope.cancelled_caught and not events.ended:
+                error = AgentEnded(_OVER["killed"]) if self._killed else Interrupted()
+                await loop.end(resources, opened, events, "interrupted", error)
+        if not events.ended:
             self._parked = opened, events
         elif events.events[-1].kind == "reply":
             self._history += (

@@ -92,11 +92,8 @@ class SignIn:
 
     async def state(self) -> Response:
         """Which ways in there are."""
-        return answer({
-            "first_run": await accounts.is_first_run(self._database),
-            "forward_auth": self._settings.forward_auth,
-            "oidc": False,
-        })  # fmt: skip
+        first_run = await accounts.is_first_run(self._database)
+        return answer({"first_run": first_run, "forward_auth": self._settings.forward_auth})
 
     async def register(self) -> Response:
         """Make the first account, once, and sign it in."""

@@ -68,7 +68,7 @@ SIGN_IN = Group(
         Operation(
             "GET /auth/state",
             "Which ways in there are",
-            says({"first_run": bool, "forward_auth": bool, "oidc": bool}),
+            says({"first_run": bool, "forward_auth": bool}),
         ),
         Operation(
             "POST /auth/register",

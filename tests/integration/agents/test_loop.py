@@ -1,5 +1,9 @@
 """Turns that use tools: each call once, whatever ends in between, and a person where one has to be asked."""
 
+import io
+import json
+import logging
+
 import pytest
 import trio
 
@@ -19,6 +23,7 @@ from hivemind.agents.switch import Setting, Stage
 from hivemind.agents.tools.tool import Outcome
 from hivemind.providers import TextDelta, ToolCall
 from hivemind.providers.scripted import Answer
+from hivemind.telemetry import JsonLines
 
 
 class Crash(Exception):
@@ -230,6 +235,32 @@ def test_an_interrupt_between_the_last_word_to_the_database_and_the_wait_is_not_
         assert row == {"state": "idle", "approval": "denied"}
 
     on_bench(test, wants("pay"), box=box)
+
+
+def test_what_is_logged_in_a_turn_names_it_and_its_actor(on_bench, box):
+    lines = io.StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(JsonLines(()))
+    logger = logging.getLogger("tests.a_tool")
+
+    async def before():
+        logger.warning("looked")
+
+    box.tool("look", "seen", before=before)
+
+    async def test(bench):
+        logger.addHandler(handler)
+        try:
+            reply = await bench.says()
+            logger.warning("afterwards")
+        finally:
+            logger.removeHandler(handler)
+        inside, outside = map(json.loads, lines.getvalue().splitlines())
+        assert (inside["message"], inside["turn"]) == ("looked", str(reply.turn_id))
+        assert inside["actor"] == f"/agents/{bench.agent_id}"
+        assert "turn" not in outside
+
+    on_bench(test, wants("look"), tells("Done."), box=box)
 
 
 def test_a_crash_between_steps_repeats_no_call(on_bench, box):

@@ -12,10 +12,8 @@ onSubmit(form, async ({ username, password }) => {
 });
 
 try {
-  const { forward_auth: forward, oidc } = await get("/auth/state");
-  document.getElementById("oidc").hidden = !oidc;
+  const { forward_auth: forward } = await get("/auth/state");
   document.getElementById("forward").hidden = !forward;
-  document.getElementById("elsewhere").hidden = !oidc && !forward;
   document.getElementById("local").hidden = forward;
 } catch (error) {
   form.querySelector(".problem-place").replaceChildren(problem(error));
