@@ -1,20 +1,19 @@
 """A turn on its way from the message to the answer: ask the model, make the calls that it wants, ask again.
 
-Each call of a tool is written down before it is made and again when it has answered, so that after a crash
-nothing is done twice and nothing is forgotten. What a person has to allow first, and what may or may not have
-happened, ends the work for now: nothing is held while a turn waits.
+The calls of tools are `effects`. What a person has to allow first, and what may or may not have happened,
+ends the work for now: nothing is held while a turn waits.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from time import monotonic
 
 import trio
-from uuid_utils.compat import uuid7
 
 from hivemind.agents import gate, journal, steps
+from hivemind.agents.effects import intend, work_off
 from hivemind.agents.events import (
     Accepted,
     Delta,
@@ -26,17 +25,14 @@ from hivemind.agents.events import (
     Waiting,
 )
 from hivemind.agents.gate import summary
-from hivemind.agents.given import WITHHELD, Given
+from hivemind.agents.given import Given
 from hivemind.agents.handover import Sent, handed_over
 from hivemind.agents.journal import TurnState
 from hivemind.agents.profile import Profile
-from hivemind.agents.recording import Frame, digest
-from hivemind.agents.steps import Effect, Step
-from hivemind.agents.switch import Setting, Stage
-from hivemind.agents.tools import arguments
+from hivemind.agents.recording import Frame
 from hivemind.agents.tools.knowledge import NAME as KNOWLEDGE_SEARCH
-from hivemind.agents.tools.tool import Call, Outcome, Tool
-from hivemind.agents.turn import Resources, Turn, worst_case_micros
+from hivemind.agents.turn import Resources, Turn, asked_of, worst_case_micros
+from hivemind.agents.writing import owned, written
 from hivemind.budgets import hold
 from hivemind.errors import (
     BudgetExceeded,
@@ -53,15 +49,7 @@ from hivemind.providers import Usage as ProviderUsage
 
 log = logging.getLogger("hivemind.agents")
 
-_RETRY_SECONDS = 0.5
-_CALLS_AT_ONCE = 8
 _PARAGRAPH = "\n\n"
-# Of a client's tool that was called beside one of ours: the client takes no results of ours along when it
-# goes to make the call, so ours come first.
-_NOT_YET = (
-    "Not called yet: whoever asks runs this tool, and it cannot run beside the others. "
-    "If you still want it now that they have answered, call it by itself."
-)
 
 
 def time(profile: Profile) -> trio.CancelScope:
@@ -117,7 +105,7 @@ async def end(
     The message was accepted, so a database that is away is waited for as long as the agent lives.
     """
     reply = turn.reply
-    detail: dict[str, object] = {"findings": summary(turn.findings), "asked": _asked(turn)}
+    detail: dict[str, object] = {"findings": summary(turn.findings), "asked": asked_of(turn)}
     if turn.incomplete is not None:
         detail["incomplete"] = turn.incomplete
     if turn.unsupported:
@@ -144,7 +132,7 @@ async def end(
             calls=turn.calls if state == "answered" else (),
         )
 
-    done = await _written(commit, turn)
+    done = await written(commit, turn)
     if not done:
         # Ended before, by a commit whose answer was lost, or by whoever owns the agent now.
         ended = await journal.ended_turn(resources.database, turn.id, turn.agent_id)
@@ -215,7 +203,7 @@ async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
         if turn.halting and not (turn.steps and turn.steps[-1].under_way):
             return await _halted(resources, turn, events)
         if turn.steps:
-            if turn.steps[-1].open and not await _work_off(resources, turn, turn.steps[-1], events):
+            if turn.steps[-1].open and not await work_off(resources, turn, turn.steps[-1], events):
                 return True
             if turn.halting:
                 return await _halted(resources, turn, events)
@@ -236,12 +224,12 @@ async def _waits(resources: Resources, turn: Turn, events: EventLog) -> bool:
         if bounds.repeats(made, wanted):
             turn.incomplete = "same_call"
             return False
-        await _intend(resources, turn, wanted, began_at, events)
+        await intend(resources, turn, wanted, began_at, events)
 
 
 async def _halted(resources: Resources, turn: Turn, events: EventLog) -> bool:
     """Wait between two steps: nothing is under way."""
-    await _owned(lambda: steps.park(resources.database, turn.id, turn.epoch, (), 0), turn)
+    await owned(lambda: steps.park(resources.database, turn.id, turn.epoch, (), 0), turn)
     events.append(Waiting(()))
     return True
 
@@ -259,11 +247,6 @@ async def _keep_frame(resources: Resources, turn: Turn) -> None:
         turn.frame = await resources.frames.keep(resources.database, frame)
     except DatabaseUnavailable:
         log.warning("the database is away: turn %s cannot be replayed", turn.id)
-
-
-def _asked(turn: Turn) -> dict[str, object]:
-    """What is kept of the call under way."""
-    return {"frame": turn.frame, "request": digest(turn.request)}
 
 
 async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolCall]:
@@ -363,173 +346,4 @@ async def _hold(resources: Resources, turn: Turn) -> None:
     async def held() -> bool:
         return await hold(resources.database, turn.id, turn.epoch, total, resources.lease_seconds)
 
-    await _owned(held, turn)
-
-
-# -- tools
-
-
-async def _intend(
-    resources: Resources, turn: Turn, wanted: Sequence[ToolCall], began_at: datetime, events: EventLog
-) -> None:
-    """Write the step down: what the model said, and each call before it is made."""
-    profile = turn.profile
-    effects = [_intent(resources, turn, call) for call in wanted]
-    step = Step(len(turn.steps) + 1, turn.request.model, turn.step_text, turn.settled(), effects)
-
-    async def recorded() -> bool:
-        return await steps.record(
-            resources.database,
-            turn.id,
-            turn.epoch,
-            step,
-            detail={"findings": summary(turn.findings), "asked": _asked(turn)},
-            began_at=began_at,
-            approval_seconds=profile.approval_seconds,
-            on_deadline=profile.on_approval_deadline,
-        )
-
-    await _owned(recorded, turn)
-    turn.steps.append(step)
-    turn.findings, turn.lost_micros = (), 0
-    for effect in effects:
-        events.append(ToolCalled(effect.id, effect.call.name, effect.arguments))
-        if effect.outcome is not None:
-            events.append(ToolEnded(effect.id, effect.call.name, effect.state, effect.outcome))
-
-
-def _intent(resources: Resources, turn: Turn, call: ToolCall) -> Effect:
-    """What becomes of a call that the model wants, before anything is done."""
-    effect = Effect(uuid7(), call, {}, "started")
-    if turn.given is not None and turn.given.offers(call.name):
-        effect.state, effect.outcome = "failed", _NOT_YET
-        return effect
-    tool = resources.toolbox.find(turn.profile, call.name)
-    if tool is None:
-        effect.state, effect.outcome = "failed", f"There is no tool named {call.name!r}."
-        return effect
-    parsed = arguments.parse(tool, call.arguments)
-    if isinstance(parsed, str):
-        effect.state, effect.outcome = "failed", parsed
-        return effect
-    effect.arguments = parsed
-    policy = resources.toolbox.policy(turn.profile, call.name)
-    if off := _switched_off(tool, resources.switch.setting):
-        effect.state, effect.outcome = "failed", off
-    elif policy == "deny":
-        effect.state, effect.outcome = "denied", "This agent may not use this tool."
-    elif policy == "ask":
-        effect.state = "waiting"
-    elif turn.halting:
-        effect.state = "approved"  # made when the turn goes on, if it does
-    return effect
-
-
-async def _work_off(resources: Resources, turn: Turn, step: Step, events: EventLog) -> bool:
-    """Make the calls of a step that may be made; whether all of them have an outcome now."""
-    allowed = [effect for effect in step.effects if effect.state == "approved"]
-    if allowed:
-        await _owned(lambda: steps.start(resources.database, turn.id, turn.epoch, allowed), turn)
-        for effect in allowed:
-            effect.state, effect.ours = "started", True
-    started = [effect for effect in step.effects if effect.state == "started"]
-    ready = [effect for effect in started if effect.ours or _repeatable(resources, turn, effect)]
-    limit = trio.CapacityLimiter(_CALLS_AT_ONCE)
-    if len(ready) == 1:
-        await _make(resources, turn, ready[0], events, limit)
-    elif ready:
-        async with trio.open_nursery() as nursery:
-            for effect in ready:
-                nursery.start_soon(_make, resources, turn, effect, events, limit)
-    if not step.open:
-        return True
-    doubts = [effect for effect in step.effects if effect.state == "started"]
-    seconds = turn.profile.approval_seconds
-    await _owned(lambda: steps.park(resources.database, turn.id, turn.epoch, doubts, seconds), turn)
-    events.append(Waiting(tuple(effect.id for effect in step.effects if effect.open)))
-    return False
-
-
-def _repeatable(resources: Resources, turn: Turn, effect: Effect) -> bool:
-    """Whether a call that another incarnation began may be made again without asking."""
-    tool = resources.toolbox.find(turn.profile, effect.call.name)
-    return tool is not None and tool.repeatable
-
-
-async def _make(
-    resources: Resources, turn: Turn, effect: Effect, events: EventLog, limit: trio.CapacityLimiter
-) -> None:
-    """Make one call and write down what came of it."""
-    tool = resources.toolbox.find(turn.profile, effect.call.name)
-    async with limit:
-        outcome = (
-            await _run(resources, tool, turn, effect)
-            if tool
-            else Outcome("The tool is no longer there.", failed=True)
-        )
-    text, detail = await _guarded(resources, turn, tool, outcome)
-    if outcome.unknown and tool is not None and not tool.repeatable:
-        # As if the process had died in it: a person is asked, with what is known.
-        effect.ours, effect.known = False, text
-        return
-    effect.state, effect.outcome = ("failed" if outcome.failed else "done"), text
-    await _owned(lambda: steps.finish(resources.database, turn.id, turn.epoch, effect, detail), turn)
-    events.append(ToolEnded(effect.id, effect.call.name, effect.state, text))
-
-
-async def _run(resources: Resources, tool: Tool, turn: Turn, effect: Effect) -> Outcome:
-    if off := _switched_off(tool, await resources.switch.known()):
-        return Outcome(off, failed=True)
-    call = Call(effect.id, turn.id, turn.agent_id, turn.profile.id, turn.caller, effect.arguments)
-    with trio.move_on_after(tool.timeout_seconds):
-        return await tool.run(call)
-    late = f"No answer within {tool.timeout_seconds:g} s; it may have taken effect all the same."
-    return Outcome(late, failed=True, unknown=True)
-
-
-def _switched_off(tool: Tool, setting: Setting | None) -> str | None:
-    """Why a call may not be made; a setting that nobody knows is waited for before it is."""
-    if not tool.outbound or setting is None or setting.stage < Stage.TOOLS:
-        return None
-    return f"Not done, an operator has switched this off ({setting})."
-
-
-async def _guarded(
-    resources: Resources, turn: Turn, tool: Tool | None, outcome: Outcome
-) -> tuple[str, dict[str, object]]:
-    """The outcome as the model may read it: cut, scrubbed, and withheld where it gives orders."""
-    text = outcome.text
-    most = tool.max_result_chars if tool else len(text)
-    if len(text) > most:
-        text = f"{text[:most]}\n[Cut: {len(text) - most} more characters]"
-    threshold = turn.profile.injection_threshold
-    guards = resources.guards
-    size = gate.size(guards, text)
-    verdict = await gate.passed(resources.guard_seconds, size, guards.check_input, text, threshold)
-    detail: dict[str, object] = {
-        "tool": tool.name if tool else None,
-        "score": round(verdict.score, 3),
-        "findings": summary(verdict.findings),
-    }
-    if verdict.refused:
-        return WITHHELD, {**detail, "withheld": True}
-    return verdict.text, detail
-
-
-# -- writing
-
-
-async def _owned(write: Callable[[], Awaitable[bool]], turn: Turn) -> None:
-    """Write, or end the turn here because another incarnation owns it."""
-    if not await _written(write, turn):
-        raise Interrupted("The conversation is being served elsewhere")
-
-
-async def _written(write: Callable[[], Awaitable[bool]], turn: Turn) -> bool:
-    """Write, waiting for a database that is away: the message was accepted."""
-    while True:
-        try:
-            return await write()
-        except DatabaseUnavailable:
-            log.warning("the database is away: turn %s waits to be written", turn.id)
-            await trio.sleep(_RETRY_SECONDS)
+    await owned(held, turn)

@@ -15,7 +15,7 @@ from hivemind.agents.bounds import Bound
 from hivemind.agents.events import Usage
 from hivemind.agents.given import Given
 from hivemind.agents.profile import Profile, Profiles
-from hivemind.agents.recording import Frames
+from hivemind.agents.recording import Frames, digest
 from hivemind.agents.steps import Step
 from hivemind.agents.switch import Switch
 from hivemind.agents.tools.toolbox import Toolbox
@@ -196,3 +196,8 @@ def texts(request: ProviderRequest) -> tuple[str, ...]:
 def worst_case_micros(price: Price, request: ProviderRequest) -> int:
     """What the call can cost at most."""
     return price.worst_case_micros(texts(request), request.max_output_tokens)
+
+
+def asked_of(turn: Turn) -> dict[str, object]:
+    """What is kept of the call under way."""
+    return {"frame": turn.frame, "request": digest(turn.request)}

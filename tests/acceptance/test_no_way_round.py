@@ -312,7 +312,7 @@ def test_what_is_released_has_passed_the_window():
 
 
 def test_what_a_tool_says_has_passed_the_guards():
-    functions = functions_of("agents/loop.py")
+    functions = functions_of("agents/effects.py")
     runs = [name for name, text in functions.items() if "tool.run(" in text]
     assert runs == ["_run"]
     makes = functions["_make"]

@@ -36,7 +36,7 @@ from hivemind.agents import (
     answer_approval,
     expire_approvals,
     follow,
-    loop,
+    writing,
 )
 from hivemind.agents import agent as agent_module
 from hivemind.agents.events import ToolEnded, Waiting
@@ -320,7 +320,7 @@ class Box:
 
 async def live(url, story, fate, guards, tell, *, number, turn_id, person, nudged):
     """One life: take the message or the turn up, and follow it until it has ended or waits for a person."""
-    loop._RETRY_SECONDS = agent_module._RECOVERY_RETRY_SECONDS = 0.001
+    writing.RETRY_SECONDS = agent_module._RECOVERY_RETRY_SECONDS = 0.001
     mine, beside = (f"{url} application_name={name}" for name in (f"life-{number}", f"beside-{number}"))
     async with Watched(mine, size=4) as database, Database(beside, size=3) as side:
         database.fate = fate
