@@ -14,7 +14,15 @@ from hivemind.guards.verdict import Severity
 
 CATEGORIES = ("injection", "pii", "secret", "leak")
 READINGS = ("any", "text", "decoded", "letters")
-FILES = ("injection.toml", "languages.toml", "spelt.toml", "secrets.toml", "leaks.toml", "pii.toml")
+FILES = (
+    "injection.toml",
+    "clauses.toml",
+    "languages.toml",
+    "spelt.toml",
+    "secrets.toml",
+    "leaks.toml",
+    "pii.toml",
+)
 
 
 @dataclass(frozen=True, slots=True)
