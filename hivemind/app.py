@@ -257,6 +257,8 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             calls,
             switch,
             counts,
+            settings.guards.timeout_seconds,
+            settings.server.max_document_bytes,
             settings.metrics.access,
             settings.plane.webhook_secret,
             max_body_bytes=settings.server.max_body_bytes,
@@ -321,7 +323,15 @@ async def _tools(
             ChildSpec(
                 name,
                 Connection,
-                (Link(name), server, catalogue, guards, anywhere if server.allow_private else client),
+                (
+                    Link(name),
+                    server,
+                    catalogue,
+                    guards,
+                    settings.guards.timeout_seconds,
+                    database,
+                    anywhere if server.allow_private else client,
+                ),
                 policy=MCP_POLICY,
             )
             for name, server in settings.mcp.servers.items()

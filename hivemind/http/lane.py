@@ -62,11 +62,13 @@ class Lane:
         app: App,
         *,
         max_body_bytes: int,
+        larger: Mapping[str, int] | None = None,
         counts: Counts | None = None,
     ) -> None:
         self.routes = tuple(routes)
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._larger = tuple((larger or {}).items())
         self._counts = counts or Counts()
         self._paths = Paths[_Place]()
         self._sockets = Paths[SocketHandler]()
@@ -101,7 +103,8 @@ class Lane:
             if found is not None:
                 reply = await self._answer(scope, receive, found[0].handlers, found[1])
             elif scope["path"].startswith("/"):
-                await self._app(scope, _Capped(scope, receive, self._max_body_bytes).receive, sending)
+                most = self._most_bytes(scope["path"])
+                await self._app(scope, _Capped(scope, receive, most).receive, sending)
                 return
             else:  # `*`, a proxy's form or nothing at all: Quart fails on some of these
                 reply = Reply(*problems.answer(NotFound()))
@@ -120,6 +123,10 @@ class Lane:
         headers = [*reply.headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _most_bytes(self, path: str) -> int:
+        """How much is read where the application behind answers."""
+        return next((most for below, most in self._larger if path.startswith(below)), self._max_body_bytes)
 
     def _count(self, scope: Scope, found: "tuple[_Place, object] | None", status: int) -> None:
         if found is not None:

@@ -72,6 +72,8 @@ def lane(
     calls: Calls,
     switch: Switch,
     counts: Counts,
+    guard_seconds: float,
+    max_document_bytes: int,
     metrics_access: MetricsAccess = "viewer",
     webhook_secret: SecretStr | None = None,
     *,
@@ -88,7 +90,7 @@ def lane(
     app.register_blueprint(conversations.routes(system, database))
     app.register_blueprint(caps.routes(database))
     app.register_blueprint(costs.routes(database))
-    app.register_blueprint(guards.routes(checks))
+    app.register_blueprint(guards.routes(checks, guard_seconds, refusals))
     app.register_blueprint(killswitch.routes(database, system))
     app.register_blueprint(knowledge.routes(database))
     app.register_blueprint(mcp.routes(system, profiles, database, keyholders))
@@ -118,4 +120,7 @@ def lane(
         Route("GET", MODELS, dialect.models),
         Route("GET", f"{MODELS}/{{model}}", dialect.model),
     )
-    return Lane(busy, app, max_body_bytes=max_body_bytes, counts=counts)
+    # Quart has a limit of its own; ours is before it.
+    app.config["MAX_CONTENT_LENGTH"] = None
+    larger = {knowledge.PATH: max_document_bytes}
+    return Lane(busy, app, max_body_bytes=max_body_bytes, larger=larger, counts=counts)

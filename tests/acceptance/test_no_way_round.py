@@ -194,6 +194,7 @@ VERBS_THAT_DO_NOT = {
     "approvals",
     "directives",
     "tasks",
+    "knowledge",
     "profiles",
     "schedules",
     "caps",
