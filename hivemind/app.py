@@ -28,6 +28,7 @@ from hivemind.errors import ConfigError, HivemindError
 from hivemind.guards import Classifier, Guards
 from hivemind.health import Health
 from hivemind.http import routes
+from hivemind.http.bodies import BodyLimits
 from hivemind.http.callers import Callers, networks
 from hivemind.http.chat import Chat
 from hivemind.http.edge import Drain, Edge
@@ -258,10 +259,9 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             switch,
             counts,
             settings.guards.timeout_seconds,
-            settings.server.max_document_bytes,
             settings.metrics.access,
             settings.plane.webhook_secret,
-            max_body_bytes=settings.server.max_body_bytes,
+            body_limits=BodyLimits.of(settings.server),
         )
         await system.start(
             *children,

@@ -16,7 +16,6 @@ from hivemind.knowledge import Draft
 from hivemind.persistence import Database
 
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300)]
-PATH = "/api/v1/knowledge"
 MAX_QUERY_CHARS = 1_000
 
 

@@ -16,6 +16,7 @@ from hivemind.http import (
     api_keys,
     approvals,
     audit,
+    bodies,
     caps,
     conversations,
     costs,
@@ -73,11 +74,10 @@ def lane(
     switch: Switch,
     counts: Counts,
     guard_seconds: float,
-    max_document_bytes: int,
     metrics_access: MetricsAccess = "viewer",
     webhook_secret: SecretStr | None = None,
     *,
-    max_body_bytes: int,
+    body_limits: bodies.BodyLimits,
 ) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind", static_folder=None)
@@ -122,5 +122,4 @@ def lane(
     )
     # Quart has a limit of its own; ours is before it.
     app.config["MAX_CONTENT_LENGTH"] = None
-    larger = {knowledge.PATH: max_document_bytes}
-    return Lane(busy, app, max_body_bytes=max_body_bytes, larger=larger, counts=counts)
+    return Lane(busy, app, body_limits=body_limits, counts=counts)
