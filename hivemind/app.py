@@ -28,6 +28,7 @@ from hivemind.errors import ConfigError, HivemindError
 from hivemind.guards import Classifier, Guards
 from hivemind.health import Health
 from hivemind.http import routes
+from hivemind.http.bodies import BodyLimits
 from hivemind.http.callers import Callers, networks
 from hivemind.http.chat import Chat
 from hivemind.http.edge import Drain, Edge
@@ -257,9 +258,10 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             calls,
             switch,
             counts,
+            settings.guards.timeout_seconds,
             settings.metrics.access,
             settings.plane.webhook_secret,
-            max_body_bytes=settings.server.max_body_bytes,
+            body_limits=BodyLimits.of(settings.server),
         )
         await system.start(
             *children,
@@ -321,7 +323,15 @@ async def _tools(
             ChildSpec(
                 name,
                 Connection,
-                (Link(name), server, catalogue, guards, anywhere if server.allow_private else client),
+                (
+                    Link(name),
+                    server,
+                    catalogue,
+                    guards,
+                    settings.guards.timeout_seconds,
+                    database,
+                    anywhere if server.allow_private else client,
+                ),
                 policy=MCP_POLICY,
             )
             for name, server in settings.mcp.servers.items()

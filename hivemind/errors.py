@@ -47,7 +47,7 @@ class BodyTooLarge(InvalidRequest):
     """The request body is larger than this server reads."""
 
     code = "body_too_large"
-    advice = "Send less at once, or raise `server.max_body_bytes`."
+    advice = "Send less at once, or raise `server.max_body_bytes`, for documents `server.max_document_bytes`."
 
 
 class UnsupportedMediaType(InvalidRequest):

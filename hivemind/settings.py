@@ -44,6 +44,9 @@ class ServerSettings(Section):
         (), description="networks (CIDR) whose X-Forwarded-For header is believed"
     )
     max_body_bytes: int = Field(262_144, gt=0, description="largest request body that is read")
+    max_document_bytes: int = Field(
+        8_388_608, gt=0, description="largest request body with a document for the knowledge"
+    )
     max_connections: int = Field(4_000, gt=0, description="connections open at once")
     header_timeout_seconds: Positive = Field(10, description="time for a request to arrive whole")
     idle_timeout_seconds: Positive = Field(75, description="time an idle connection is kept")

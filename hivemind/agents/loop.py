@@ -43,7 +43,7 @@ from hivemind.errors import (
     ProviderError,
     Refused,
 )
-from hivemind.knowledge import refusal
+from hivemind.knowledge import refusal, reply_to
 from hivemind.providers import Stop, TextDelta, ToolCall
 from hivemind.providers import Usage as ProviderUsage
 
@@ -318,7 +318,10 @@ def _close(turn: Turn, events: EventLog) -> None:
 
 
 def _stand(turn: Turn, events: EventLog) -> None:
-    """Let an answer go out where passages that were found support it; else say that none do."""
+    """Let an answer go out where passages that were found support it; else say that none do.
+
+    To small talk the answer is ours: what the model said to it may claim anything.
+    """
     if turn.calls:
         # Not an answer yet: what is said beside the calls is nothing that a document could support.
         turn.released.clear()
@@ -327,8 +330,9 @@ def _stand(turn: Turn, events: EventLog) -> None:
     shown = [effect.outcome or "" for effect in effects if effect.call.name == KNOWLEDGE_SEARCH]
     instead = refusal(turn.reply, shown)
     if instead is not None:
-        turn.unsupported = True
-        turn.released[:] = [instead]
+        greeting = reply_to(turn.text)
+        turn.unsupported = greeting is None
+        turn.released[:] = [greeting or instead]
     events.append(Delta(turn.reply))
 
 

@@ -11,6 +11,7 @@ class Action(StrEnum):
     TURN_FAILED = "chat:turn:failed"
     TURN_INTERRUPTED = "chat:turn:interrupted"
     TURN_REFUSED = "chat:turn:refused"
+    TOOL_REFUSED = "mcp:tool:refused"
     TOOL_CALLED = "agent:tool:called"
     TOOL_ENDED = "agent:tool:ended"
     TOOL_IN_DOUBT = "agent:tool:in-doubt"

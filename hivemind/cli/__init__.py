@@ -48,6 +48,7 @@ VERBS = {
         "hivemind.cli.directives", "directives", "Give agents jobs and see what came of them."
     ),
     "tasks": Verb("hivemind.cli.tasks", "tasks", "Keep items of work, and have agents do them."),
+    "knowledge": Verb("hivemind.cli.knowledge", "knowledge", "Keep the documents that agents search."),
     "schedules": Verb("hivemind.cli.schedules", "schedules", "Have work done at given times."),
     "mcp": Verb("hivemind.cli.mcp", "mcp", "Offer the agents to an MCP client."),
     "replay": Verb("hivemind.cli.replay", "replay", "Run a turn again from its recording, or fork it."),

@@ -5,6 +5,7 @@ connection's business (`connection.py`), and what the values mean is the handler
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import orjson
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from quart import Response, request
 
 from hivemind.errors import BodyTooLarge, InvalidFields, InvalidRequest, UnsupportedMediaType
+from hivemind.settings import ServerSettings
 
 Model = TypeVar("Model", bound=BaseModel)
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -27,6 +29,26 @@ _MAX_FIELDS = 20
 
 class Disconnected(ConnectionError):
     """The client left: there is nobody to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """How many bytes of a body are read: the usual, and more below some paths."""
+
+    usual: int
+    larger: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: ServerSettings) -> "BodyLimits":
+        """What the settings say; documents come below their path and its mirror."""
+        documents = settings.max_document_bytes
+        return cls(
+            settings.max_body_bytes, {"/api/v1/knowledge": documents, "/api/admin/knowledge": documents}
+        )
+
+    def at(self, path: str) -> int:
+        """The limit of one path."""
+        return next((most for below, most in self.larger.items() if path.startswith(below)), self.usual)
 
 
 async def read(receive: Receive, content_length: bytes | None, limit: int) -> bytes:

@@ -19,7 +19,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-from hivemind.http.bodies import Disconnected
+from hivemind.http.bodies import BodyLimits, Disconnected
 from hivemind.http.protocol import Protocol
 from hivemind.settings import ServerSettings
 
@@ -45,7 +45,7 @@ class Connection:
         settings: ServerSettings,
     ) -> None:
         self._app, self._config, self._context = app, config, context
-        self._stream, self._settings = stream, settings
+        self._stream, self._settings, self._body_limits = stream, settings, BodyLimits.of(settings)
         self._send_lock = trio.Lock()
         self._serving = trio.CancelScope()
         self._reading = trio.CancelScope()
@@ -77,6 +77,7 @@ class Connection:
                     client,
                     server,
                     self._protocol_send,
+                    body_limits=self._body_limits,
                 )
                 with self._serving:
                     await self._read()

@@ -2,14 +2,17 @@
 
 from dataclasses import asdict
 
-import trio
 from pydantic import BaseModel, ConfigDict, Field
 from quart import Blueprint, Response, request
 
+from hivemind.agents import gate
+from hivemind.errors import GuardFailed
 from hivemind.guards import DEFAULT_THRESHOLD, Guards, explain
 from hivemind.guards.identifiers import RULES as IDENTIFIERS
 from hivemind.http import bodies, paging
+from hivemind.http.access import identity
 from hivemind.http.bodies import answer
+from hivemind.http.refusals import Refusals
 
 
 class Question(BaseModel):
@@ -21,7 +24,7 @@ class Question(BaseModel):
     threshold: float = Field(default=DEFAULT_THRESHOLD, gt=0, le=1)
 
 
-def routes(guards: Guards) -> Blueprint:
+def routes(guards: Guards, timeout_seconds: float, refusals: Refusals) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("guards", __name__)
 
@@ -30,7 +33,12 @@ def routes(guards: Guards) -> Blueprint:
         data = await request.get_data(as_text=False)
         assert isinstance(data, bytes)
         question = bodies.parse(Question, data, request.headers.get("Content-Type"))
-        why = await trio.to_thread.run_sync(explain, guards, question.text, question.threshold)
+        size = max(len(question.text), gate.LONG_TEXT_CHARS + 1)  # in a thread
+        try:
+            why = await gate.passed(timeout_seconds, size, explain, guards, question.text, question.threshold)
+        except GuardFailed as failure:
+            refusals.note(failure, identity().caller, None)
+            raise
         return answer(asdict(why))
 
     @blueprint.get("/api/v1/guards/rules")

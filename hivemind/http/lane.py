@@ -61,12 +61,12 @@ class Lane:
         routes: Iterable[Route | SocketRoute],
         app: App,
         *,
-        max_body_bytes: int,
+        body_limits: bodies.BodyLimits,
         counts: Counts | None = None,
     ) -> None:
         self.routes = tuple(routes)
         self._app = app
-        self._max_body_bytes = max_body_bytes
+        self._body_limits = body_limits
         self._counts = counts or Counts()
         self._paths = Paths[_Place]()
         self._sockets = Paths[SocketHandler]()
@@ -101,7 +101,9 @@ class Lane:
             if found is not None:
                 reply = await self._answer(scope, receive, found[0].handlers, found[1])
             elif scope["path"].startswith("/"):
-                await self._app(scope, _Capped(scope, receive, self._max_body_bytes).receive, sending)
+                await self._app(
+                    scope, _Capped(scope, receive, self._body_limits.at(scope["path"])).receive, sending
+                )
                 return
             else:  # `*`, a proxy's form or nothing at all: Quart fails on some of these
                 reply = Reply(*problems.answer(NotFound()))
@@ -142,7 +144,7 @@ class Lane:
             raise MethodNotAllowed(allowed=tuple(handlers))
         request = _request(scope, method, params)
         length = next((value for name, value in request.raw_headers if name == b"content-length"), None)
-        request.body = await bodies.read(receive, length, self._max_body_bytes)
+        request.body = await bodies.read(receive, length, self._body_limits.usual)
         return await handler(request)
 
     async def _websocket(self, scope: Scope, receive: bodies.Receive, send: Send) -> None:

@@ -20,6 +20,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from hivemind.http import problems
+from hivemind.http.bodies import BodyLimits
 
 # What hypercorn answers by itself is told by these headers, which no reply of ours has: it gets our envelope.
 _BARE = [(b"content-length", b"0"), (b"connection", b"close")]
@@ -116,8 +117,9 @@ class Protocol(H11Protocol):
 
     _head = b""
 
-    def __init__(self, *given: Any) -> None:
+    def __init__(self, *given: Any, body_limits: BodyLimits) -> None:
         super().__init__(*given)
+        self._body_limits = body_limits
         self.connection = Wire(h11.SERVER, self.config.h11_max_incomplete_size)
 
     @property
@@ -202,12 +204,13 @@ class Protocol(H11Protocol):
             return
         headers = list(request.headers)
         upgrade = connection = b""
+        most_bytes = self._body_limits.at(request.target.decode("latin-1"))
         for name, value in headers:
             if name == b"upgrade":
                 upgrade = value.strip().lower()
             elif name == b"connection":
                 connection += b"," + value.lower()
-            elif name == b"content-length" and int(value) > self.config.wsgi_max_body_size:
+            elif name == b"content-length" and int(value) > most_bytes:
                 await self.refuse(413)
                 return
         kind: type[HTTPStream | WSStream] = HTTPStream

@@ -16,6 +16,7 @@ from hivemind.http import (
     api_keys,
     approvals,
     audit,
+    bodies,
     caps,
     conversations,
     costs,
@@ -72,10 +73,11 @@ def lane(
     calls: Calls,
     switch: Switch,
     counts: Counts,
+    guard_seconds: float,
     metrics_access: MetricsAccess = "viewer",
     webhook_secret: SecretStr | None = None,
     *,
-    max_body_bytes: int,
+    body_limits: bodies.BodyLimits,
 ) -> Lane:
     """The whole application, as the server takes it."""
     app = QuartTrio("hivemind", static_folder=None)
@@ -88,7 +90,7 @@ def lane(
     app.register_blueprint(conversations.routes(system, database))
     app.register_blueprint(caps.routes(database))
     app.register_blueprint(costs.routes(database))
-    app.register_blueprint(guards.routes(checks))
+    app.register_blueprint(guards.routes(checks, guard_seconds, refusals))
     app.register_blueprint(killswitch.routes(database, system))
     app.register_blueprint(knowledge.routes(database))
     app.register_blueprint(mcp.routes(system, profiles, database, keyholders))
@@ -118,4 +120,6 @@ def lane(
         Route("GET", MODELS, dialect.models),
         Route("GET", f"{MODELS}/{{model}}", dialect.model),
     )
-    return Lane(busy, app, max_body_bytes=max_body_bytes, counts=counts)
+    # Quart has a limit of its own; ours is before it.
+    app.config["MAX_CONTENT_LENGTH"] = None
+    return Lane(busy, app, body_limits=body_limits, counts=counts)

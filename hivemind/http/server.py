@@ -122,7 +122,6 @@ def _hypercorn_config(settings: ServerSettings) -> Config:
     config.h11_max_incomplete_size = MAX_HEADER_BYTES
     config.keep_alive_max_requests = math.inf  # type: ignore[assignment] # a limit would only cost reconnects
     config.websocket_max_message_size = settings.max_body_bytes
-    config.wsgi_max_body_size = settings.max_body_bytes
     return config
 
 

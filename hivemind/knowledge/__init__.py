@@ -3,6 +3,7 @@
 from hivemind.knowledge.citations import NOTHING_FOUND, PROMPT, REFUSAL, refusal, shown
 from hivemind.knowledge.documents import Document, Draft, create, delete, document, documents, replace
 from hivemind.knowledge.search import Found, passage, search
+from hivemind.knowledge.small_talk import reply_to
 
 __all__ = [
     "NOTHING_FOUND",
@@ -18,6 +19,7 @@ __all__ = [
     "passage",
     "refusal",
     "replace",
+    "reply_to",
     "search",
     "shown",
 ]

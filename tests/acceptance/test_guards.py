@@ -1,5 +1,12 @@
 """Promise: the guards explain themselves to operators, over a running server, and to nobody else."""
 
+import threading
+
+import trio
+
+from hivemind.http import guards
+from hivemind.persistence import Database
+
 
 def test_a_text_is_explained(with_site):
     async def test(site):
@@ -18,6 +25,29 @@ def test_a_text_is_explained(with_site):
         assert response.json()["scrubbed"].endswith("[EMAIL_1]")
 
     with_site(test)
+
+
+def test_an_explanation_that_takes_too_long_is_refused_and_audited(running_server, database_url, monkeypatch):
+    released = threading.Event()
+
+    def hanging(*_):
+        released.wait()
+
+    async def main():
+        async with running_server(database_url, guards={"timeout_seconds": 0.2}) as site:
+            monkeypatch.setattr(guards, "explain", hanging)
+            response = await site.client.post(
+                "/api/v1/guards/explain", headers={"x-api-key": site.admin_key}, json={"text": "x"}
+            )
+            released.set()
+            assert response.json()["error"]["code"] == "guard_failed"
+        async with Database(database_url) as database:
+            row = await database.fetch_one(
+                "select caller, detail from audit_log where action = 'edge:request:refused'"
+            )
+        assert (row["caller"], row["detail"]["code"]) == ("key:admin", "guard_failed")
+
+    trio.run(main)
 
 
 def test_wrong_questions_are_answered(with_site):

@@ -19,6 +19,7 @@ from hivemind.cli.chat import Answer, Conversation
 from hivemind.guards import Guards
 from hivemind.http import routes
 from hivemind.http.agent_streams import AgentFrame
+from hivemind.http.bodies import BodyLimits
 from hivemind.http.chat import Chat, Frame
 from hivemind.http.lane import SocketRoute
 
@@ -194,6 +195,7 @@ VERBS_THAT_DO_NOT = {
     "approvals",
     "directives",
     "tasks",
+    "knowledge",
     "profiles",
     "schedules",
     "caps",
@@ -327,11 +329,11 @@ def test_every_route_is_in_the_table():
         return [
             None
             for name in inspect.signature(what).parameters
-            if name not in ("admin_api_key", "max_body_bytes")
+            if name not in ("admin_api_key", "body_limits")
         ]
 
     talk = Chat(*blank(Chat))
-    lane = routes.lane(talk, *blank(routes.lane)[1:], max_body_bytes=1)
+    lane = routes.lane(talk, *blank(routes.lane)[1:], body_limits=BodyLimits(1))
     found = {f"{'WS' if isinstance(r, SocketRoute) else r.method} {r.path}" for r in lane.routes}
     for rule in lane._app.url_map.iter_rules():
         if not rule.endpoint.endswith("static"):

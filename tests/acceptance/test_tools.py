@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from hivemind.agents import Profiles
 from hivemind.agents.tools import Call, delegate
-from hivemind.knowledge import REFUSAL
+from hivemind.knowledge import REFUSAL, reply_to
 
 MCP_SERVER = str(Path(__file__).parents[1] / "integration" / "agents" / "tools" / "mcp_server.py")
 
@@ -106,6 +106,10 @@ def test_from_documents_only_nothing_is_said_that_no_document_supports(with_site
             assert [event.data["text"] for event in events if event.name == "delta"] == [REFUSAL]
         rows = await site.rows("select detail from audit_log where action = 'chat:turn:answered' order by id")
         assert [row["detail"].get("unsupported", False) for row in rows] == [False, True, True, True]
+        # Who greets is greeted, in words of ours: what the model says to it may claim anything.
+        site.model.says("Hi! Refunds take a year.", when="Hello")
+        assert (await site.say("Hello there!", slug="strict"))["reply"] == reply_to("Hello")
+        assert (await site.say("Hello, how long do refunds take?", slug="strict"))["reply"] == REFUSAL
 
     with_site(test)
 

@@ -23,7 +23,6 @@ class Line:
 
     @asynccontextmanager
     async def open(self):
-        socket = f"{self._where['host']}/.s.PGSQL.{self._where.get('port', 5432)}"
         with tempfile.TemporaryDirectory(prefix=f"hivemind-test-{os.getpid()}-") as folder:
             listener = trio.socket.socket(trio.socket.AF_UNIX)
             await listener.bind(f"{folder}/.s.PGSQL.5432")
@@ -32,7 +31,7 @@ class Line:
             async def serve(stream):
                 async with (
                     stream,
-                    await trio.open_unix_socket(socket) as server,
+                    await self._dial() as server,
                     trio.open_nursery() as nursery,
                 ):
                     swallows = trio.Event()
@@ -44,6 +43,12 @@ class Line:
                 nursery.start_soon(trio.serve_listeners, serve, [trio.SocketListener(listener)])
                 yield make_conninfo(**{**self._where, "host": folder, "port": "5432"})
                 nursery.cancel_scope.cancel()
+
+    async def _dial(self):
+        host, port = self._where["host"], int(self._where.get("port", 5432))
+        if host.startswith("/"):
+            return await trio.open_unix_socket(f"{host}/.s.PGSQL.{port}")
+        return await trio.open_tcp_stream(host, port)
 
     async def _forth(self, client, server, swallows):
         try:

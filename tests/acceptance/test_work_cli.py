@@ -1,4 +1,4 @@
-"""Promise: `hivemind directives`, `tasks` and `schedules` do on a running server what they say."""
+"""Promise: `hivemind directives`, `tasks`, `schedules` and `knowledge` do on a running server what they say."""
 
 import json
 
@@ -158,3 +158,51 @@ def test_supervision_and_health(with_cli):
         assert json.loads(done)["address"] == "/workers/watchdog"
 
     with_cli(test)
+
+
+def test_knowledge(with_cli, tmp_path):
+    async def test(site, hivemind):
+        terms, page, large = (tmp_path / name for name in ("terms.md", "page.html", "large.txt"))
+        terms.write_text("# Terms\n\nRefunds take fourteen days.")
+        page.write_text("<title>Leave</title><script>let x</script><p>Parents get ninety days.")
+        large.write_text("Nothing to see. " * 60_000 + "\n\nThe elephant is grey.")
+        said = await hivemind("knowledge", "add", str(terms), str(page), "--collection", "house")
+        assert "terms.md" in said and "page.html" in said
+        rows = json.loads(await hivemind("knowledge", "list", "--json"))
+        assert [(row["title"], row["collection"]) for row in rows] == [
+            ("terms.md", "house"),
+            ("page.html", "house"),
+        ]
+        shown = await hivemind("knowledge", "show", rows[1]["id"])
+        assert "Parents get ninety days." in shown and "let x" not in shown
+        # Larger than any other body may be.
+        assert large.stat().st_size > 3 * site.server.settings.server.max_body_bytes
+        await hivemind("knowledge", "add", str(large), "--title", "Zoo")
+        assert "elephant is grey" in await hivemind("knowledge", "search", "elephant")
+        assert "Nothing is found." in await hivemind(
+            "knowledge", "search", "elephant", "--collection", "house"
+        )
+        terms.write_text("Refunds take thirty days.")
+        await hivemind("knowledge", "add", str(terms), "--replace", rows[0]["id"], "--collection", "house")
+        (found,) = json.loads(await hivemind("knowledge", "search", "refunds", "--json"))
+        assert found["text"] == "Refunds take thirty days."
+        (tmp_path / "a.pdf").write_bytes(b"%PDF-1.7\xff\xfe\0")
+        assert "pdftotext" in await hivemind("knowledge", "add", str(tmp_path / "a.pdf"), code=3)
+        await hivemind("knowledge", "remove", rows[0]["id"])
+        assert "Nothing is found." in await hivemind("knowledge", "search", "refunds")
+
+    with_cli(test)
+
+
+def test_a_document_that_is_too_large_is_refused(with_site):
+    async def test(site):
+        key = {"X-API-Key": site.admin_key}
+        for path, body, status in (
+            ("knowledge", {"title": "x", "text": "y" * 5_000}, 201),
+            ("knowledge", {"title": "x", "text": "y" * 10_000}, 413),
+            ("tasks", {"title": "x", "text": "y" * 5_000}, 413),
+        ):
+            answered = await site.client.post(f"/api/v1/{path}", json=body, headers=key)
+            assert answered.status_code == status, path
+
+    with_site(test, server={"max_body_bytes": 3_000, "max_document_bytes": 9_000})

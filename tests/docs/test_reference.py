@@ -10,6 +10,7 @@ from hivemind import errors
 from hivemind.cli.config import reference_page
 from hivemind.cli.reference import cli_page, errors_page, metrics_page
 from hivemind.http import problems, routes
+from hivemind.http.bodies import BodyLimits
 from hivemind.http.chat import Chat, MessageBody, ResumeBody
 from hivemind.http.lane import SocketRoute
 from hivemind.settings_load import CONFIG_VARIABLE, leaves
@@ -32,9 +33,9 @@ def error_classes(cls=errors.HivemindError):
 
 def own_routes():
     chat = Chat(None, None, None, None, None, None)
-    told = ("chat", "admin_api_key", "max_body_bytes")
+    told = ("chat", "admin_api_key", "body_limits")
     parts = [None for name in inspect.signature(routes.lane).parameters if name not in told]
-    lane = routes.lane(chat, *parts, max_body_bytes=1)
+    lane = routes.lane(chat, *parts, body_limits=BodyLimits(1))
     for route in lane.routes:
         method = "WS" if isinstance(route, SocketRoute) else route.method
         yield f"{method} {route.path}"

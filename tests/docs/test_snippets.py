@@ -39,6 +39,7 @@ NOT_RUN = {
     "README.md": 4,
     "docs/how-to/run-behind-a-proxy.md": 1,
     "docs/how-to/use-your-provider.md": 1,
+    "docs/how-to/use-your-own-postgres.md": 1,
     "docs/how-to/watch-with-prometheus.md": 1,
     "docs/how-to/back-up-and-restore.md": 1,
     "docs/tutorial.md": 1,

@@ -10,6 +10,7 @@ from quart_trio import QuartTrio
 
 from hivemind.errors import RateLimited
 from hivemind.http import problems
+from hivemind.http.bodies import BodyLimits
 from hivemind.http.lane import EventStream, Lane, Reply, Route, SocketRoute, WebSocketClosed
 from hivemind.http.server import serve
 from hivemind.settings import ServerSettings
@@ -57,7 +58,7 @@ class Application:
                 SocketRoute("/ws/flood", self.socket_flood),
             ],
             quart,
-            max_body_bytes=10_000,
+            body_limits=BodyLimits(10_000),
         )
 
     async def hello(self, request):

@@ -111,6 +111,24 @@ def test_a_body_within_the_cap_arrives_whole_however_it_is_sent(with_server):
     with_server(test)
 
 
+def test_a_document_is_asked_for_when_it_is_larger_than_other_bodies_and_not_larger_than_documents(
+    with_server,
+):
+    async def test(site):
+        head = "POST {} HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n"
+        for path, size, status in (
+            ("/api/v1/knowledge", 10_001, b"HTTP/1.1 100"),
+            ("/api/admin/knowledge", 20_000, b"HTTP/1.1 100"),
+            ("/api/v1/knowledge", 20_001, b"HTTP/1.1 413"),
+            ("/api/v1/profiles", 10_001, b"HTTP/1.1 413"),
+        ):
+            peer = await site.dial()
+            await peer.say(head.format(path, size).encode())
+            assert (await peer.hear(until=b"\r\n")).startswith(status), (path, size)
+
+    with_server(test, max_document_bytes=20_000)
+
+
 @pytest.mark.parametrize(
     "begun",
     [

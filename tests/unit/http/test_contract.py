@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 
 from hivemind import errors
 from hivemind.http import problems, routes
+from hivemind.http.bodies import BodyLimits
 from hivemind.http.chat import Chat
 from hivemind.http.contract.document import document, operations, refused
 from hivemind.http.lane import SocketRoute
@@ -22,9 +23,9 @@ CODES = {cls.code for cls in errors.families()}
 
 
 def own_routes():
-    told = ("chat", "admin_api_key", "max_body_bytes")
+    told = ("chat", "admin_api_key", "body_limits")
     parts = [None for name in inspect.signature(routes.lane).parameters if name not in told]
-    lane = routes.lane(Chat(*[None] * 6), *parts, max_body_bytes=1)
+    lane = routes.lane(Chat(*[None] * 6), *parts, body_limits=BodyLimits(1))
     for route in lane.routes:
         yield f"{'WS' if isinstance(route, SocketRoute) else route.method} {route.path}"
     for rule in lane._app.url_map.iter_rules():

@@ -10,6 +10,7 @@ from quart_trio import QuartTrio
 
 from hivemind.errors import GuardRefused, NotFound, RateLimited
 from hivemind.http import problems
+from hivemind.http.bodies import BodyLimits
 from hivemind.http.lane import EventStream, Lane, Reply, Route, SocketRoute, WebSocketClosed
 
 
@@ -49,7 +50,7 @@ async def behind(scope, receive, send):
 
 
 def lane(*routes, app=behind, max_body_bytes=100):
-    return Lane(routes, app, max_body_bytes=max_body_bytes)
+    return Lane(routes, app, body_limits=BodyLimits(max_body_bytes))
 
 
 def ask(served, method="GET", path="/", body=b"", headers=(), query=b""):

@@ -11,15 +11,18 @@ from mcp import types
 from mcp.client import Client
 
 from hivemind.actors import Actor, Exit
+from hivemind.agents import gate
 from hivemind.agents.tools.arguments import schema_mistake
 from hivemind.agents.tools.catalogue import Catalogue
 from hivemind.agents.tools.mcp import results
 from hivemind.agents.tools.mcp.link import Link
 from hivemind.agents.tools.mcp.transport import transport
 from hivemind.agents.tools.tool import Tool
-from hivemind.errors import IntegrationError
+from hivemind.audit import Action, record
+from hivemind.errors import DatabaseUnavailable, GuardRefused, IntegrationError, Refused
 from hivemind.guards import DEFAULT_THRESHOLD, Guards
 from hivemind.outbound import HttpClient
+from hivemind.persistence import Database
 from hivemind.settings import McpServerSettings
 
 log = logging.getLogger("hivemind.mcp")
@@ -40,12 +43,21 @@ class Connection(Actor):
     kind: ClassVar[str] = "mcp"
 
     def __init__(
-        self, link: Link, server: McpServerSettings, catalogue: Catalogue, guards: Guards, http: HttpClient
+        self,
+        link: Link,
+        server: McpServerSettings,
+        catalogue: Catalogue,
+        guards: Guards,
+        guard_seconds: float,
+        database: Database,
+        http: HttpClient,
     ) -> None:
         self._link = link
         self._server = server
         self._catalogue = catalogue
         self._guards = guards
+        self._guard_seconds = guard_seconds
+        self._database = database
         self._http = http
         self._listed: list[types.Tool] = []
         self._refused: dict[str, str] = {}
@@ -119,7 +131,7 @@ class Connection(Actor):
         offered: dict[str, Tool] = {}
         self._refused = {}
         for tool in tools:
-            mistake = await trio.to_thread.run_sync(self._mistake, tool)
+            mistake = await self._mistake(tool)
             if mistake is not None:
                 self._refused[tool.name] = mistake
                 log.warning("%s of the MCP server %s is not offered: %s", tool.name, self._link.name, mistake)
@@ -135,13 +147,35 @@ class Connection(Actor):
             )
         self._catalogue.put(self._link.name, offered)
 
-    def _mistake(self, tool: types.Tool) -> str | None:
+    async def _mistake(self, tool: types.Tool) -> str | None:
         """Why a tool is not offered: its words are read by every model that may call it."""
         schema: dict[str, Any] = tool.input_schema
         words = f"{tool.name}\n{results.description_of(tool)}\n{_texts(schema)}"
-        if self._guards.check_input(words, DEFAULT_THRESHOLD).refused:
+        size = max(len(words), gate.LONG_TEXT_CHARS + 1)  # in a thread
+        try:
+            verdict = await gate.passed(
+                self._guard_seconds, size, self._guards.check_input, words, DEFAULT_THRESHOLD
+            )
+        except GuardRefused as failure:
+            await self._record(tool, failure, failure.detail)
+            return f"its description could not be checked ({failure.code})"
+        if verdict.refused:
+            found = {"score": round(verdict.score, 3), "findings": gate.summary(verdict.findings)}
+            await self._record(tool, GuardRefused("The description gives the model instructions"), found)
             return "its description looks like an attempt to give the model instructions"
-        return schema_mistake(schema)
+        return await trio.to_thread.run_sync(schema_mistake, schema)
+
+    async def _record(self, tool: types.Tool, refusal: Refused, found: Mapping[str, object]) -> None:
+        detail = {
+            "server": self._link.name,
+            "tool": tool.name,
+            "code": refusal.code,
+            "reason": refusal.message,
+        }
+        try:
+            await record(self._database, Action.TOOL_REFUSED, detail={**detail, **found})
+        except DatabaseUnavailable as error:
+            log.warning("that a tool is not offered could not be written down: %s", error)
 
 
 def _texts(schema: object) -> str:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from hivemind.agents.tools import Call, Catalogue, parse
 from hivemind.agents.tools.mcp import Connection, Link, transport
 from hivemind.guards import Guards
 from hivemind.outbound import HttpClient
+from hivemind.persistence import Database, migrate
 from hivemind.settings import McpServerSettings
 from hivemind.targets import Targets
 
@@ -57,12 +59,17 @@ class Server:
 
 @pytest.fixture
 def with_server(guards):
-    def run(settings, test, targets=None):
+    def run(settings, test, targets=None, *, database_url="host=/nowhere", guard_seconds=5):
         async def main():
             with trio.fail_after(PATIENCE_SECONDS):
-                async with ActorSystem(policies=Policies()) as system, HttpClient(targets=targets) as http:
+                async with (
+                    Database(database_url, wait_seconds=0.1 if "nowhere" in database_url else 10) as database,
+                    ActorSystem(policies=Policies()) as system,
+                    HttpClient(targets=targets) as http,
+                ):
                     catalogue, link = Catalogue(), Link("it")
-                    spec = ChildSpec("it", Connection, (link, settings, catalogue, guards, http))
+                    parts = (link, settings, catalogue, guards, guard_seconds, database, http)
+                    spec = ChildSpec("it", Connection, parts)
                     await system.start(
                         ChildSpec(
                             "mcp", Supervisor, ((spec,),), policy={"max_restarts": 1_000, "within_seconds": 1}
@@ -73,6 +80,37 @@ def with_server(guards):
         trio.run(main)
 
     return run
+
+
+def test_a_tool_whose_description_the_guards_cannot_check_in_time_is_not_offered(
+    with_server, guards, database_url, monkeypatch
+):
+    async def prepare():
+        async with Database(database_url) as database:
+            await migrate(database)
+
+    released = threading.Event()
+
+    def hanging(self, text, *rest):
+        if text.startswith("add\n"):
+            released.wait()
+        return check(self, text, *rest)
+
+    check = Guards.check_input
+    monkeypatch.setattr(Guards, "check_input", hanging)
+
+    async def test(server):
+        tools = await server.connected()
+        released.set()
+        assert "add" not in tools and "fail" in tools
+        assert "guard_failed" in server.snapshot().facts["refused_tools"]["add"]
+        async with Database(database_url) as database:
+            row = await database.fetch_one("select detail from audit_log where action = 'mcp:tool:refused'")
+        assert (row["detail"]["tool"], row["detail"]["code"]) == ("add", "guard_failed")
+        assert "no verdict within" in row["detail"]["reason"]
+
+    trio.run(prepare)
+    with_server(STDIO, test, database_url=database_url, guard_seconds=0.2)
 
 
 def free_port():
