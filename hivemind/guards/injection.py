@@ -11,6 +11,7 @@ from typing import Any
 
 import re2
 
+from hivemind.guards import mention
 from hivemind.guards.matcher import Matcher
 from hivemind.guards.normalise import HINTS, View, read
 from hivemind.guards.rule import Rule
@@ -23,35 +24,6 @@ SHOWN = 32
 LONGEST_READING = 200
 
 DOUBTFUL = 0.3
-LONGEST_QUESTION = 1_000
-"""A longer text is no question about a phrase."""
-MENTION = re2.compile(
-    r"(?i)\b(?:phrases?|strings?|words|texts?|patterns?|regex(?:es)?|expressions?|terms?|examples?|keywords?|"
-    r"(?:sentence|prompt|message|attempt|thing|input|request)s? like|e\.g\.|such as|says|said|reads|contains|"
-    r"containing|called|titled|named|quotes|attacks?|lists?|"
-    r"blocks|detects|flags|catches|matches|filters|why|what does|"
-    r"mean(?:ing|s)(?: of| by)?|difference between) ?[,:]? {0,2}"
-    r"(?P<said>[\"'`\x{ab}\x{2018}\x{201c}][^\"'`\x{bb}\x{2019}\x{201d}\n]{4,100}[\"'`\x{bb}\x{2019}\x{201d}])"
-)
-"""A phrase in quotation marks that is spoken of, not spoken."""
-LONGEST_TREATISE = 4_000
-SUBJECT = re2.compile(
-    r"(?i)\b(?:prompt[- ]injections?|injections? (?:attacks?|attempts?|patterns?|payloads?|vocabulary|detect\w*)|"
-    r"jailbreak(?:s|ing)? (?:attempts?|attacks?|prompts?|detect\w*|templates?)|red[- ]?team\w*|adversarial|"
-    r"attack (?:strings?|patterns?|vectors?|types?|style)|attackers?|false (?:positives?|alarms?)|guardrails?|"
-    r"detectors?|detection|classifiers?|heuristics?|regex(?:es)?|benchmarks?|scanners?|owasp|vulnerabilit(?:y|ies)|"
-    r"attacks?)\b"
-)
-"""Words of those who write about attacks; two different ones make a text one about them."""
-SAID = re2.compile(
-    r"[\"`\x{ab}\x{201c}](?:[^\"`\x{bb}\x{201d}\n]|\n[^\n\"`]){4,120}[\"`\x{bb}\x{201d}]|'(?:[^'\n]|\n[^\n']){12,120}'"
-)
-REFUSED = re2.compile(
-    r"(?i)\b(?:do not|don't|never|must not|should not|cannot|shall not) (?:ever )?(?P<said>(?:follow|execute|obey|comply with|"
-    r"act on|perform|carry out) (?:any |the |all |those |these )*(?:instructions?|commands?|directives?|requests?|orders) "
-    r"(?:that (?:are|appear) )?(?:found|written|embedded|contained|hidden|given|inside|within|in)\b[^.\n]{0,60})"
-)
-"""What a careful author forbids: to do what a document says."""
 
 
 class Injection:
@@ -84,8 +56,8 @@ class Injection:
         if not fired:
             return 0.0, []
         score = self._score(fired)
-        if score >= DOUBTFUL and len(text) < LONGEST_TREATISE:
-            spoken = _spoken(text)
+        if score >= DOUBTFUL:
+            spoken = mention.spoken(text)
             if spoken != text:
                 data = spoken.encode("utf-8", "surrogatepass")
                 fired = self.fired(spoken, data)
@@ -155,20 +127,6 @@ class Injection:
 def _span(pattern: Any, data: bytes) -> tuple[int, int] | None:
     match = pattern.search(data)
     return match.span() if match is not None else None
-
-
-def _spoken(text: str) -> str:
-    """What a text says by itself: not what it quotes where it asks or writes about attacks, nor what it forbids."""
-    if len(text) < LONGEST_QUESTION:
-        text = MENTION.sub(_without_mention, text)
-    if len({word.lower() for word in SUBJECT.findall(text)}) > 1:
-        text = SAID.sub(lambda match: "x" * len(match.group()), text)
-    return str(REFUSED.sub(_without_mention, text))
-
-
-def _without_mention(match: Any) -> str:
-    said = match.group("said")
-    return str(match.group()[: -len(said)] + "x" * len(said))
 
 
 def _counts(rule: Rule, view: View | None) -> bool:
