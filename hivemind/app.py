@@ -211,7 +211,8 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
         guards = await trio.to_thread.run_sync(
             Guards.load, folder / "guards", classifier, abandon_on_cancel=True
         )
-        health = Health(database, calls, folder, switch)
+        prices = Prices(settings.budgets.prices)
+        health = Health(database, calls, prices, folder, switch)
         counts = Counts()
         profiles = Profiles(database)
         system = ActorSystem(policies=policies)
@@ -221,7 +222,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             database,
             guards,
             calls,
-            Prices(settings.budgets.prices),
+            prices,
             profiles,
             toolbox,
             settings.lease_seconds,

@@ -13,8 +13,8 @@ from typing import Literal
 import trio
 
 from hivemind.agents.switch import Stage, Switch
-from hivemind.budgets import strained
-from hivemind.errors import DatabaseUnavailable, ProviderError
+from hivemind.budgets import Prices, strained
+from hivemind.errors import DatabaseUnavailable, PriceUnknown, ProviderError
 from hivemind.persistence import Database
 from hivemind.providers import Calls
 
@@ -54,9 +54,12 @@ class Report:
 class Health:
     """The checks of one server. The provider is asked every 15 s or after a failed call, the rest always."""
 
-    def __init__(self, database: Database, calls: Calls, folder: Path, switch: Switch) -> None:
+    def __init__(
+        self, database: Database, calls: Calls, prices: Prices, folder: Path, switch: Switch
+    ) -> None:
         self._database = database
         self._calls = calls
+        self._prices = prices
         self._folder = folder
         self._switch = switch
         self._provider = Check("degraded", "not asked yet")
@@ -123,6 +126,10 @@ class Health:
         return Check("ok")
 
     async def _check_budgets(self) -> Check:
+        try:
+            self._prices.of(self._calls.name, self._calls.default_model)
+        except PriceUnknown as error:
+            return Check("degraded", error.message, error.remedy)
         caps = None
         with trio.move_on_after(_BUDGETS_SECONDS), suppress(DatabaseUnavailable):
             caps = await strained(self._database)

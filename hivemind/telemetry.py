@@ -42,6 +42,8 @@ def set_up(settings: LogSettings, *, secrets: Iterable[str] = (), stream: TextIO
     handler.setFormatter(JsonLines(hidden) if settings.format == "json" else TextLines(hidden))
     logging.basicConfig(level=settings.level, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
+    # A line for each request of the MCP client, with the address: news of theirs, not of ours.
+    logging.getLogger("httpx2").setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 class _Lines(logging.Formatter):

@@ -116,6 +116,8 @@ class Answer:
                 if self.shown:
                     self.write("\n(the answer starts again)\n")
                 self.shown = ""
+            case "waiting":
+                click.echo("(waits for a person; the answer comes when they have decided)", err=True)
             case "reply":
                 self.conversation.keep(frame)
                 self.reply = {name: value for name, value in frame.items() if name != "type"}

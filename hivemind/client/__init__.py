@@ -18,6 +18,7 @@ from hivemind.client.answers import (
     Reply,
     Reset,
     Usage,
+    Waiting,
 )
 from hivemind.client.asynchronous import AsyncHivemind
 from hivemind.client.problem import ApiError
@@ -38,4 +39,5 @@ __all__ = [
     "Reply",
     "Reset",
     "Usage",
+    "Waiting",
 ]

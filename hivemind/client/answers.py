@@ -57,7 +57,12 @@ class Reset:
     """The answer starts again after a crash: forget the text so far."""
 
 
-Event = Accepted | Delta | Reset | Reply
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The answer goes on when a person has decided."""
+
+
+Event = Accepted | Delta | Waiting | Reset | Reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx2
 
 from hivemind.client import problem
-from hivemind.client.answers import Accepted, Delta, Event, Reply, Reset, read
+from hivemind.client.answers import Accepted, Delta, Event, Reply, Reset, Waiting, read
 
 WAITS_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0)
 """A server that restarts is back within seconds."""
@@ -70,6 +70,8 @@ class Asking:
                 return self._accepted
             case "delta":
                 return Delta(data["text"])
+            case "waiting":
+                return Waiting()
             case "reset":
                 return Reset()
             case "reply":

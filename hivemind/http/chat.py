@@ -26,6 +26,7 @@ from hivemind.agents import (
     Profile,
     Profiles,
     UserMessage,
+    Waiting,
     answer,
     follow,
 )
@@ -269,6 +270,9 @@ class Chat:
                     yield "accepted", place, self._accepted(step.event)
                 elif isinstance(step.event, Delta):
                     yield "delta", place, {"text": step.event.text}
+                elif isinstance(step.event, Waiting):
+                    # Whether for an answer or for its agent to be let go on: which call is not the public's.
+                    yield "waiting", place, {}
                 elif isinstance(step.event, AgentReply):
                     yield "reply", place, self._reply(step.event)
                 elif isinstance(step.event, Failed):

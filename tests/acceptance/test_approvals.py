@@ -131,7 +131,9 @@ def test_an_operator_sees_the_calls_in_the_stream_and_the_public_does_not(with_d
             nursery.start_soon(chat)
             (asked,) = await desk.pending()
             await desk.call("POST", f"{API}/{asked['id']}/approve", {})
-        assert {event.name for event in public} == {"accepted", "delta", "reply"}
+        assert {event.name for event in public} == {"accepted", "waiting", "delta", "reply"}
+        (waiting,) = [event for event in public if event.name == "waiting"]
+        assert waiting.data.keys() == {"epoch", "seq"}
         assert "create_task" not in str(public)
 
     with_desk(test)

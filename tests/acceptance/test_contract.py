@@ -24,8 +24,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from hivemind.http.bodies import BodyLimits
 from hivemind.http.contract.document import document
 from hivemind.persistence import Jsonb
+from hivemind.settings import ServerSettings
 
 EXAMPLES = 6
 CHECKS = [
@@ -298,7 +300,8 @@ def test_what_is_refused_is_refused_as_described_at_both_addresses(running_serve
             if has_body and name not in OTHERWISE:
                 refused(world, name, world.session, 415, b"{}", {"Content-Type": "text/plain"})
                 refused(world, name, world.session, 400, b"{", kind)
-                refused(world, name, world.session, 413, b'"' + b"x" * 300_000 + b'"', kind)
+                most = BodyLimits.of(ServerSettings()).at(operation.path)
+                refused(world, name, world.session, 413, b'"' + b"x" * most + b'"', kind)
 
     def refused(world, name, session, status, body, headers):
         operation = world.operations[name]

@@ -206,6 +206,8 @@ def test_a_model_without_a_price_is_refused(with_site):
         assert not site.model.requests
         assert await site.value("select action from audit_log") == "chat:turn:refused"
         await nothing_held(site)
+        told = (await site.client.get("/api/v1/health")).json()["checks"]["budgets"]
+        assert told["status"] == "degraded" and "budgets.prices" in told["remedy"]
 
     with_site(test, budgets={"prices": {}})
 

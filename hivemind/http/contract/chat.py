@@ -137,6 +137,7 @@ def _placed(reply: type[ChatReply | AgentReply]) -> dict[str, Any]:
 EVENTS: dict[str, Any] = {
     "accepted": {**PLACE, "turn_id": UUID, "conversation_id": UUID, "conversation_token": str},
     "delta": {**PLACE, "text": str},
+    "waiting": PLACE,
     "reset": PLACE,
     "reply": _placed(ChatReply),
     "error": ERROR,

@@ -5,7 +5,7 @@ import json
 import httpx2
 import pytest
 
-from hivemind.client import Accepted, ApiError, Delta, Reply, Reset
+from hivemind.client import Accepted, ApiError, Delta, Reply, Reset, Waiting
 from hivemind.client.asking import WAITS_SECONDS, Asking, message
 
 ACCEPTED = {"turn_id": "t", "conversation_id": "c", "conversation_token": "k", "epoch": 1, "seq": 0}
@@ -27,6 +27,7 @@ def test_after_it_was_accepted_the_rest_is_asked_for():
     ask = Asking("hello", message("Hi", None, "mine"))
     assert ask.heard(sent("accepted", **ACCEPTED)) == Accepted("t", "c", "k")
     assert ask.heard(sent("delta", text="Hel", epoch=1, seq=1)) == Delta("Hel")
+    assert ask.heard(sent("waiting", epoch=1, seq=1)) == Waiting()
     ask.broken(None)
     assert ask.path.endswith("/chat/hello/resume")
     assert ask.body == ACCEPTED | {"seq": 1}

@@ -41,6 +41,7 @@ class Connection(Actor):
 
     mode = "task"
     kind: ClassVar[str] = "mcp"
+    expected_errors = (IntegrationError,)
 
     def __init__(
         self,

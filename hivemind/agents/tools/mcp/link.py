@@ -41,6 +41,7 @@ class Link:
     def opened(self, client: Client) -> None:
         """Calls go through this client from now on."""
         self._client = client
+        self.last_error = None
         self.doubted = trio.Event()
 
     def lost(self, why: str | None) -> None:

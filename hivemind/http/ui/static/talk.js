@@ -108,7 +108,7 @@ export class Talk {
         if (!document.hidden && !this.frame) this.frame = requestAnimationFrame(() => this.draw());
       },
       state: (state) => {
-        this.status.textContent = { connecting: "", answering: "", lost: "Connection lost: trying again. The answer goes on meanwhile." }[state];
+        this.status.textContent = { connecting: "", answering: "", waiting: "A person has to decide first. The answer comes then, here or when you return.", lost: "Connection lost: trying again. The answer goes on meanwhile." }[state];
       },
       reply: (data) => {
         const near = this.isNearEnd();

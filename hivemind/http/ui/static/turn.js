@@ -10,7 +10,7 @@ const PING_MS = 25_000;
 
 /**
  * A turn of `chat` (of chats.js), whose `pending` is { key, message, turn }.
- * on: { accepted(data), text(whole), state("connecting" | "answering" | "lost"), reply(data), failed(ApiError) }
+ * on: { accepted(data), text(whole), state("connecting" | "answering" | "waiting" | "lost"), reply(data), failed(ApiError) }
  */
 export class Turn {
   constructor(chat, on) {
@@ -64,6 +64,7 @@ export class Turn {
     if (frame.seq !== undefined) this.place = { epoch: frame.epoch, seq: frame.seq };
     if (frame.type === "accepted") this.on.accepted(frame);
     else if (frame.type === "delta") this.say(this.text + frame.text);
+    else if (frame.type === "waiting") this.on.state("waiting");
     else if (frame.type === "reset") this.say("");
     else if (frame.type === "reply") this.end(() => this.on.reply(frame));
     else if (frame.type === "error") this.end(() => this.on.failed(new ApiError(0, frame.error)));
