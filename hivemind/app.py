@@ -22,6 +22,7 @@ from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.audit import HEADS_FILE, HeadKey, Sealer
 from hivemind.auth import Identities
 from hivemind.auth.forward import Forward
+from hivemind.auth.issuer import Issuer
 from hivemind.budgets import Prices
 from hivemind.children import ChildProcess
 from hivemind.errors import ConfigError, HivemindError
@@ -254,6 +255,8 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             refusals,
             Identities(database, keys.admin_api_key, settings.auth.session_idle_seconds),
             _forward(settings.auth, keys.signing_keys[0]),
+            _issuer(settings, client),
+            keys.signing_keys[0],
             callers,
             settings.auth,
             calls,
@@ -297,6 +300,13 @@ def _forward(settings: AuthSettings, secret: bytes) -> Forward | None:
         return None
     proxies = networks(settings.forward_auth_trusted_nets)
     return Forward(proxies, settings.group_roles, settings.default_role, secret)
+
+
+def _issuer(settings: Settings, client: HttpClient) -> Issuer | None:
+    """Where people sign in by OpenID Connect."""
+    if settings.oidc.issuer is None or settings.auth.public_url is None:
+        return None
+    return Issuer(client, settings.oidc, settings.auth.public_url)
 
 
 def _supervision(settings: Settings) -> dict[str, dict[str, object]]:

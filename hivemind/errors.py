@@ -86,6 +86,20 @@ class NotAuthenticated(HivemindError):
     advice = "Send a key that counts, or sign in again."
 
 
+class SignInFailed(NotAuthenticated):
+    """Signing in at the identity provider did not work."""
+
+    code = "sign_in_failed"
+    advice = "Try again from the sign-in page; if it goes on, the server's log says what was wrong."
+
+
+class IdentityProviderUnavailable(HivemindError):
+    """The identity provider does not answer as it should."""
+
+    code = "identity_provider_unavailable"
+    advice = "Try again in a minute; an admin looks at `hivemind doctor` and the `oidc` settings."
+
+
 class NotFound(HivemindError):
     """There is nothing at this address."""
 

@@ -7,10 +7,12 @@ came from is found by `load` and shown by `hivemind config explain`.
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 ProviderName = Literal["anthropic", "openai", "openai-compat", "ollama", "local", "scripted"]
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -177,6 +179,38 @@ class AuthSettings(Section):
         return self
 
 
+def _issuer(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in _LOOPBACK):
+        raise ValueError("must begin with https:// (http:// only on this machine)")
+    if parts.query or parts.fragment:
+        raise ValueError("must not have a query or a fragment")
+    return text
+
+
+class OidcSettings(Section):
+    """Where people sign in by OpenID Connect; `auth.group_roles` says who may do what."""
+
+    issuer: Annotated[str, AfterValidator(_issuer)] | None = Field(
+        None, description="the provider's issuer, to the letter; unset: passwords only"
+    )
+    client_id: str | None = Field(None, min_length=1, description="how the provider calls this server")
+    client_secret: SecretStr | None = Field(None, description="its secret; unset for a public client")
+    name: str = Field("your organisation", min_length=1, max_length=60, description="on the sign-in button")
+    scopes: tuple[str, ...] = Field(
+        ("openid", "profile", "email"), description="what is asked for; groups often need one more"
+    )
+    groups_claim: str = Field("groups", min_length=1, description="the claim that has somebody's groups")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.issuer is None) != (self.client_id is None):
+            raise ValueError("oidc.issuer and oidc.client_id belong together")
+        if "openid" not in self.scopes:
+            raise ValueError("oidc.scopes must have openid in it")
+        return self
+
+
 class AgentSettings(Section):
     """How agents work."""
 
@@ -333,6 +367,7 @@ class Settings(Section):
     guards: GuardSettings = GuardSettings()
     budgets: BudgetSettings = BudgetSettings()
     auth: AuthSettings = AuthSettings()
+    oidc: OidcSettings = OidcSettings()
     agents: AgentSettings = AgentSettings()
     directives: DirectiveSettings = DirectiveSettings()
     schedules: ScheduleSettings = ScheduleSettings()
@@ -358,6 +393,14 @@ class Settings(Section):
     def lease_seconds(self) -> float:
         """How long a turn's money is held for it."""
         return self.budgets.lease_seconds or max(_LEASE_SECONDS, self.longest_step_seconds)
+
+    @model_validator(mode="after")
+    def _one_way_to_sign_in(self) -> Self:
+        if self.oidc.issuer is not None and self.auth.forward_auth:
+            raise ValueError("oidc and auth.forward_auth exclude each other: choose who signs people in")
+        if self.oidc.issuer is not None and self.auth.public_url is None:
+            raise ValueError("oidc needs auth.public_url: where the provider sends people back to")
+        return self
 
     @model_validator(mode="after")
     def _money_is_held_for_a_whole_step(self) -> Self:

@@ -247,11 +247,11 @@ def _validate(layers: _Layers, table: Mapping[str, Leaf]) -> Settings:
         for problem in error.errors(include_url=False, include_context=False):
             inside = ".".join(str(step) for step in problem["loc"])
             message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-            if not inside:
+            path = next((known for known in table if inside == known or inside.startswith(f"{known}.")), None)
+            if path is None:
                 # Settings that do not fit together; the message names them.
                 layers.problems.append(message)
                 continue
-            path = next(known for known in table if inside == known or inside.startswith(f"{known}."))
             if path in told:
                 continue
             told.add(path)

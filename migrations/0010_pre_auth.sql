@@ -6,14 +6,22 @@ create table users (
     username        text not null unique check (username = lower(username)),
     email           text,
     role            text not null check (role in ('viewer', 'operator', 'admin')),
-    password_hash   text not null,
+    -- Missing where somebody signs in at an identity provider, which then says who they are.
+    password_hash   text,
+    issuer          text,
+    subject         text,
+    -- Whether an admin has said which role it is: otherwise the groups of the identity provider say it each time.
+    bound           boolean not null default false,
     first           boolean not null default false,
     -- Goes up with what ends the sessions: one that was being opened meanwhile does not count.
     epoch           bigint not null default 0,
     disabled_at     timestamptz,
     signed_in_at    timestamptz,
     created_at      timestamptz not null default now(),
-    updated_at      timestamptz not null default now()
+    updated_at      timestamptz not null default now(),
+    unique (issuer, subject),
+    check ((issuer is null) = (subject is null)),
+    check ((issuer is null) <> (password_hash is null))
 );
 create unique index users_first on users (first) where first;
 

@@ -10,6 +10,8 @@ import re
 import select
 import shutil
 import signal
+import socket
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -97,3 +99,69 @@ def database_url(fresh_database):
     """Conninfo of a database of the test's own, empty and dropped afterwards."""
     with fresh_database() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def oidc_modules():
+    """Where node finds the certified `oidc-provider`; fetched once, outside of the repository."""
+    if shutil.which("npm") is None:
+        pytest.skip("there is no node here")
+    folder = Path(tempfile.gettempdir()) / "hivemind-test-npm"
+    modules = folder / "node_modules"
+    if not (modules / "oidc-provider").exists():
+        fresh = tempfile.mkdtemp(prefix="hivemind-npm-")
+        command = ["npm", "install", "--prefix", fresh, "--no-audit", "--no-fund", "oidc-provider@9"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"oidc-provider cannot be had: {done.stderr[-300:]}")
+        with contextlib.suppress(OSError):  # another worker was faster
+            Path(fresh).rename(folder)
+        shutil.rmtree(fresh, ignore_errors=True)
+    return modules
+
+
+class OpenIdProvider:
+    """A real OpenID provider; each start has another key. `sections` are the settings of who signs in there."""
+
+    def __init__(self, modules):
+        self._modules = modules
+        self._process = None
+        self.port, self.site_port = _free_ports(2)
+        self.issuer, self.site = (f"http://127.0.0.1:{port}" for port in (self.port, self.site_port))
+        self.sections = {
+            "server": {"port": self.site_port},
+            "auth": {"public_url": self.site, "group_roles": {"admins": "admin", "crew": "operator"}},
+            "oidc": {
+                "issuer": self.issuer,
+                "client_id": "hivemind",
+                "client_secret": "a secret/with:signs",
+                "name": "Example Corp",
+                "scopes": ("openid", "profile", "email", "groups"),
+            },
+        }
+
+    def start(self):
+        script = Path(__file__).parent / "openid_provider.mjs"
+        command = ["node", str(script), str(self._modules), str(self.port), self.site]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._process.stdout.readline() == "ready\n"
+
+    def stop(self):
+        self._process.kill()
+        self._process.communicate()
+
+
+def _free_ports(count):
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [server.getsockname()[1] for server in held]
+
+
+@pytest.fixture
+def openid_provider(oidc_modules):
+    provider = OpenIdProvider(oidc_modules)
+    provider.start()
+    yield provider
+    provider.stop()

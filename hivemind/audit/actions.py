@@ -50,6 +50,8 @@ class Action(StrEnum):
     CONVERSATION_ERASED = "admin:conversation:erased"
     KEY_ROTATED = "admin:key:rotated"
     USER_REGISTERED = "auth:user:registered"
+    USER_ARRIVED = "auth:user:arrived"
+    USER_FOLLOWED = "auth:user:changed"
     USER_CREATED = "admin:user:created"
     USER_CHANGED = "admin:user:changed"
     USER_DELETED = "admin:user:deleted"

@@ -10,8 +10,9 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from hivemind.auth import passwords
+from hivemind.auth.person import Person
 from hivemind.auth.role import Role
-from hivemind.errors import AlreadyRegistered, Conflict, InvalidFields, NotFound
+from hivemind.errors import AlreadyRegistered, Conflict, InvalidFields, NotFound, NotPermitted
 from hivemind.persistence import Database, Row, UniqueViolation, load_queries
 
 _QUERIES = load_queries("hivemind.auth", "accounts.sql")
@@ -20,12 +21,18 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One account, without anything that proves who it is."""
+    """One account, without anything that proves who it is.
+
+    Who has an `issuer` signs in there, as `subject`; unless `bound`, their groups there say the role.
+    """
 
     id: UUID
     username: str
     email: str | None
     role: Role
+    issuer: str | None
+    subject: str | None
+    bound: bool
     epoch: int
     disabled_at: datetime | None
     signed_in_at: datetime | None
@@ -78,24 +85,81 @@ async def register(database: Database, username: str, password: str, email: str 
 
 
 async def create(
-    database: Database, username: str, role: Role, *, password: str, email: str | None, by: str
+    database: Database,
+    username: str,
+    role: Role,
+    *,
+    password: str | None = None,
+    issuer: str | None = None,
+    subject: str | None = None,
+    email: str | None,
+    by: str,
 ) -> User:
-    """Make an account.
+    """Make an account: with a password, or for who is `subject` at the identity provider `issuer`.
 
     Raises:
-        Conflict: the name is taken.
-        InvalidFields: the name or the password cannot be.
+        Conflict: the name is taken, or somebody is that subject.
+        InvalidFields: the name or the password cannot be, or there is not one way in.
     """
     name = name_of(username)
-    params = {"id": uuid7(), "username": name, "email": email, "role": role, "by": by}
-    try:
-        row = await database.fetch_one(
-            _QUERIES["create"], params | {"password_hash": await _stored(name, password)}
+    if (issuer is None) != (subject is None) or (issuer is None) == (password is None):
+        raise InvalidFields(
+            "Missing or wrong: password",
+            fields=(("password", "is needed, or else issuer and subject in its place"),),
         )
+    stored = None if password is None else await _stored(name, password)
+    params: dict[str, Any] = {
+        "id": uuid7(), "username": name, "email": email, "role": role, "by": by,
+        "password_hash": stored, "issuer": issuer, "subject": subject,
+    }  # fmt: skip
+    try:
+        row = await database.fetch_one(_QUERIES["create"], params)
     except UniqueViolation:
-        raise Conflict(f"There is a user {name} already") from None
+        who = "" if subject is None else f", or one for {subject}"
+        raise Conflict(f"There is a user {name} already{who}") from None
     assert row is not None
     return _user(row)
+
+
+async def arrive(database: Database, person: Person, role: Role | None) -> User | None:
+    """The account of somebody for whom an identity provider vouches; it is made when they come first.
+
+    `role` is what their groups give them, and goes behind what an admin has said. None where that is nothing:
+    then their sessions have ended.
+
+    Raises:
+        NotPermitted: the account is disabled.
+    """
+    params: dict[str, Any] = {
+        "issuer": person.issuer, "subject": person.subject, "email": person.email, "role": role,
+    }  # fmt: skip
+    row = await database.fetch_one(_QUERIES["known"], params, repeatable=True)
+    if row is None and role is not None:
+        if (made := await _arrive(database, person, params)) is not None:
+            return made
+        row = await database.fetch_one(_QUERIES["known"], params, repeatable=True)
+    if row is None:
+        return None
+    found = _user(row)
+    if found.disabled_at is not None:
+        raise NotPermitted("This account is disabled", remedy="ask an admin")
+    if role is None and not found.bound:
+        await database.execute(_QUERIES["shut_out"], (found.id,))
+        return None
+    if found.email != person.email or not (found.bound or found.role == role) or row["is_stale"]:
+        row = await database.fetch_one(_QUERIES["renew"], params | {"id": found.id})
+    return _user(row) if row is not None else None
+
+
+async def _arrive(database: Database, person: Person, params: dict[str, Any]) -> User | None:
+    """Make the account; None: another request of theirs has just done it."""
+    for username in (person.username, person.other_username):
+        try:
+            row = await database.fetch_one(_QUERIES["arrive"], params | {"id": uuid7(), "username": username})
+        except UniqueViolation:
+            continue  # somebody else has that name
+        return _user(row) if row is not None else None
+    raise Conflict(f"There is a user {person.other_username} already")
 
 
 async def page(database: Database, after: str | None, limit: int) -> list[User]:
@@ -121,17 +185,27 @@ async def change(
     role: Role | None = None,
     disabled: bool | None = None,
     password: str | None = None,
+    bound: bool | None = None,
 ) -> User:
-    """Change what is not None; a new password, a lower role and disabling end the account's sessions.
+    """Change what is not None; a new password, another role and disabling end the account's sessions.
+
+    Where somebody signs in at an identity provider a role binds; `bound` false leaves it to their groups.
 
     Raises:
         NotFound: there is no such account.
-        Conflict: nobody would be left who may administer.
+        Conflict: nobody would be left who may administer, or the account is not of the kind that has this.
     """
     found = await user(database, user_id)
+    if password is not None and found.issuer is not None:
+        raise Conflict(f"{found.username} signs in at {found.issuer} and has no password here")
+    if bound is not None and found.issuer is None:
+        raise Conflict(f"{found.username} signs in with a password: no groups say which role that is")
+    if bound is False and role is not None:
+        raise Conflict("A role binds: it cannot be given and left to the groups at once")
     stored = await _stored(found.username, password) if password is not None else None
     params: dict[str, Any] = {
         "id": user_id, "by": by, "email": email, "role": role, "disabled": disabled, "password_hash": stored,
+        "bound": bound,
     }  # fmt: skip
     row = await database.fetch_one(_QUERIES["change"], params)
     if row is None:
@@ -161,8 +235,14 @@ async def proven(database: Database, username: str, password: str) -> User | Non
 async def change_password(
     database: Database, user_id: UUID, current: str, new: str, *, keep: bytes, by: str
 ) -> bool:
-    """Give an account another password and end its other sessions; False: `current` is wrong."""
+    """Give an account another password and end its other sessions; False: `current` is wrong.
+
+    Raises:
+        Conflict: it has none, since an identity provider vouches for it.
+    """
     found = await user(database, user_id)
+    if found.issuer is not None:
+        raise Conflict(f"You sign in at {found.issuer}: change the password there")
     if await proven(database, found.username, current) is None:
         return False
     params = {"id": user_id, "password_hash": await _stored(found.username, new), "keep": keep, "by": by}

@@ -8,18 +8,23 @@ import hmac
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from hivemind.auth.identity import Identity
-from hivemind.auth.role import Role, covers
+from hivemind.auth.person import MAX_CHARS, Person
+from hivemind.auth.role import Role
 
-USERNAME, EMAIL, GROUPS = b"x-authentik-username", b"x-authentik-email", b"x-authentik-groups"
-HEADERS = (USERNAME, EMAIL, GROUPS, b"x-authentik-name", b"x-authentik-uid")
-_MAX_CHARS = 200
+ISSUER = "forward-auth"
+USERNAME, EMAIL, GROUPS, UID = (
+    b"x-authentik-username",
+    b"x-authentik-email",
+    b"x-authentik-groups",
+    b"x-authentik-uid",
+)
+HEADERS = (USERNAME, EMAIL, GROUPS, UID, b"x-authentik-name")
 
 Network = IPv4Network | IPv6Network
 
 
 class Forward:
-    """Turns headers into an identity; `roles` says which role the members of a group have."""
+    """Turns headers into a person; `roles` says which role the members of a group have."""
 
     def __init__(
         self, proxies: Sequence[Network], roles: Mapping[str, Role], everybody: Role | None, secret: bytes
@@ -33,22 +38,20 @@ class Forward:
         """Whether a connection from there may name somebody."""
         return peer is not None and any(peer.version == net.version and peer in net for net in self._proxies)
 
-    def identity(self, header: Callable[[bytes], str | None]) -> Identity | None:
-        """Who the headers name; None where nobody is named, or nobody with a role."""
-        name = (header(USERNAME) or "").strip()[:_MAX_CHARS]
-        role = self.role((header(GROUPS) or "").split("|"))
-        if not name or role is None:
+    def person(self, header: Callable[[bytes], str | None]) -> Person | None:
+        """Who the headers name, None for nobody. Without a uid the name is what they are known by."""
+        name = (header(USERNAME) or "").strip()[:MAX_CHARS]
+        if not name:
             return None
-        csrf = hmac.new(self._secret, b"hivemind.forward.1" + name.encode(), hashlib.sha256).hexdigest()
-        return Identity(
-            name, role, f"operator:user:{name}", f"user:{name}", email=header(EMAIL) or None, csrf=csrf
-        )
+        groups = (group.strip() for group in (header(GROUPS) or "").split("|"))
+        subject = (header(UID) or "").strip()[:MAX_CHARS] or name
+        return Person.told(ISSUER, subject, name, header(EMAIL), tuple(group for group in groups if group))
 
-    def role(self, groups: list[str]) -> Role | None:
-        """The highest role of any of these groups."""
-        found = self._everybody
-        for group in groups:
-            role = self._roles.get(group.strip())
-            if role is not None and (found is None or covers(role, found)):
-                found = role
-        return found
+    def role(self, person: Person) -> Role | None:
+        """What their groups give them."""
+        return person.role(self._roles, self._everybody)
+
+    def csrf(self, person: Person) -> str:
+        """What their pages send along with a change: there is no session that it could belong to."""
+        text = b"hivemind.forward.2" + person.subject.encode("utf-8", "surrogatepass")
+        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()

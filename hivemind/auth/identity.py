@@ -1,5 +1,6 @@
 """Who is asking: found by what they show, and remembered for a few seconds."""
 
+import hashlib
 import hmac
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -8,7 +9,8 @@ from uuid import UUID
 
 import trio
 
-from hivemind.auth import keys, sessions
+from hivemind.auth import accounts, keys, sessions
+from hivemind.auth.person import Person
 from hivemind.auth.role import Role
 from hivemind.persistence import Database
 
@@ -20,7 +22,8 @@ MAX_REMEMBERED = 10_000
 class Identity:
     """Somebody with a role. `by` names them in the audit log, `caller` where turns are counted and paid.
 
-    `user_id` and `session` (its hash) are a person's in a browser; `csrf` is what the page sends along.
+    `user_id` and `session` (its hash) are a person's in a browser; `csrf` is what the page sends along, and
+    `issuer` the identity provider that vouches for them.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Identity:
     email: str | None = None
     session: bytes | None = None
     csrf: str | None = None
+    issuer: str | None = None
 
 
 class Identities:
@@ -62,6 +66,15 @@ class Identities:
     async def of_session(self, token: str) -> Identity | None:
         """Whose browser has this cookie; None where the session is over."""
         return await self._of("session", sessions.hash_of(token), lambda: self._session(token))
+
+    async def of_person(self, person: Person, role: Role | None, csrf: str) -> Identity | None:
+        """Who a proxy in front has named, with the role of their groups; None where they have none.
+
+        Raises:
+            NotPermitted: their account is disabled.
+        """
+        named = hashlib.sha256(repr((person, role)).encode("utf-8", "surrogatepass")).digest()
+        return await self._of("person", named, lambda: self._person(person, role, csrf))
 
     async def _of(
         self, kind: str, shown: bytes, look: Callable[[], Awaitable[Identity | None]]
@@ -103,4 +116,20 @@ class Identities:
             row["email"],
             row["hash"],
             sessions.csrf_of(token),
+            row["issuer"],
+        )
+
+    async def _person(self, person: Person, role: Role | None, csrf: str) -> Identity | None:
+        user = await accounts.arrive(self._database, person, role)
+        if user is None:
+            return None
+        return Identity(
+            user.username,
+            user.role,
+            f"operator:user:{user.username}",
+            f"user:{user.id}",
+            user.id,
+            user.email,
+            csrf=csrf,
+            issuer=user.issuer,
         )

@@ -14,7 +14,7 @@ returning expires_at
 
 -- name: find
 with live as (
-    select s.hash, s.id as session_id, s.seen_at, u.id, u.username, u.email, u.role
+    select s.hash, s.id as session_id, s.seen_at, u.id, u.username, u.email, u.role, u.issuer
     from web_sessions s join users u on u.id = s.user_id and u.epoch = s.epoch
     where s.hash = %(hash)s and s.expires_at > now() and u.disabled_at is null
       and s.seen_at > now() - make_interval(secs => %(idle)s)

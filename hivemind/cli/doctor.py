@@ -19,9 +19,10 @@ import click
 import trio
 
 from hivemind import keyfiles
+from hivemind.auth.issuer import Issuer
 from hivemind.cli import exits, remote
 from hivemind.cli.examples import example
-from hivemind.errors import ConfigError, HivemindError, Unreachable
+from hivemind.errors import ConfigError, HivemindError, IdentityProviderUnavailable, Unreachable
 from hivemind.outbound import HttpClient
 from hivemind.persistence import Database
 from hivemind.persistence.binaries import find_binaries
@@ -92,6 +93,8 @@ async def examine(loaded: Loaded) -> list[Check]:
             # What was looked at from here is not told twice.
             seen = {check.name for check in checks}
             checks += [check for check in told(health) if check.name not in seen]
+        if settings.oidc.issuer is not None and settings.auth.public_url is not None:
+            checks.append(await check_sign_in(Issuer(client, settings.oidc, settings.auth.public_url)))
     return checks
 
 
@@ -233,6 +236,15 @@ async def check_model(settings: Settings, client: HttpClient) -> Check:
         remedy = error.remedy or "check the HIVEMIND_LLM_* settings"
         return Check("model", "warning", f"{name}: {error.message}", remedy)
     return Check("model", "ok", f"{name} answers")
+
+
+async def check_sign_in(issuer: Issuer) -> Check:
+    """The identity provider publishes what it should; passwords go on without, so this never fails."""
+    try:
+        await issuer.metadata()
+    except IdentityProviderUnavailable as error:
+        return Check("sign-in", "warning", error.message, "compare oidc.issuer with what the provider shows")
+    return Check("sign-in", "ok", f"{issuer.issuer} answers\nits redirect URI for us: {issuer.redirect_uri}")
 
 
 def told(health: Mapping[str, object]) -> list[Check]:

@@ -113,7 +113,7 @@ class Access:
             found = await self._identities.of_key(key)
             what = "This API key is not valid"
         elif self._forward is not None:
-            found = self._named(self._forward, asked)
+            found = await self._named(self._forward, asked)
             what = "The identity provider in front has not said who this is, or not with a role"
         else:
             token = cookie(asked)
@@ -126,11 +126,11 @@ class Access:
             )
         return found
 
-    def _named(self, forward: Forward, asked: Request) -> Identity | None:
+    async def _named(self, forward: Forward, asked: Request) -> Identity | None:
         """Who the proxy says this is.
 
         Raises:
-            NotPermitted: somebody else says it.
+            NotPermitted: somebody else says it, or their account is disabled.
         """
         if not any(asked.header(name) for name in HEADERS):
             return None
@@ -145,7 +145,10 @@ class Access:
                 "An identity header came twice",
                 remedy="have the proxy replace these headers, not add to them",
             )
-        return forward.identity(asked.header)
+        person = forward.person(asked.header)
+        if person is None:
+            return None
+        return await self._identities.of_person(person, forward.role(person), forward.csrf(person))
 
     def _handler(self, role: Role, handler: Handler) -> Handler:
         async def let_in(asked: Request) -> Reply | EventStream:

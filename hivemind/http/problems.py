@@ -27,6 +27,7 @@ STATUSES: dict[type[errors.HivemindError], int] = {
     errors.MethodNotAllowed: 405,
     errors.InvalidFields: 422,
     errors.NotAuthenticated: 401,
+    errors.IdentityProviderUnavailable: 503,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.Refused: 403,
@@ -126,7 +127,7 @@ def install(app: Quart) -> None:
     """Make Quart answer its own and its handlers' errors, and OPTIONS, as the hot lane does."""
 
     async def own(error: errors.HivemindError) -> Response:
-        return _response(*answer(error))
+        return response(error)
 
     async def of_http(error: HTTPException) -> Response:
         status = error.code or 500
@@ -153,6 +154,11 @@ def install(app: Quart) -> None:
     app.register_error_handler(HTTPException, of_http)
     app.register_error_handler(Exception, unexpected)
     app.after_request(options)
+
+
+def response(error: BaseException) -> Response:
+    """The reply as Quart takes it."""
+    return _response(*answer(error))
 
 
 def _response(status: int, body: bytes, headers: Headers) -> Response:

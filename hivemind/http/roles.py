@@ -104,6 +104,8 @@ ROUTES: Mapping[str, Role | None] = {
     "POST /auth/login": None,
     "POST /auth/logout": None,
     "GET /auth/me": "viewer",
+    "GET /auth/oidc/callback": None,
+    "GET /auth/oidc/login": None,
     "POST /auth/password": "viewer",
     "POST /auth/register": None,
     "GET /auth/state": None,

@@ -9,6 +9,7 @@ from hivemind.agents.switch import Switch
 from hivemind.agents.tools.toolbox import Toolbox
 from hivemind.auth import Identities
 from hivemind.auth.forward import Forward
+from hivemind.auth.issuer import Issuer
 from hivemind.guards import Guards
 from hivemind.health import Health
 from hivemind.http import (
@@ -46,6 +47,7 @@ from hivemind.http.lane import Lane, Route
 from hivemind.http.limits import Limiter
 from hivemind.http.metrics import MetricsAccess, Scrape
 from hivemind.http.openai import COMPLETIONS, MODELS, OpenAI
+from hivemind.http.openid import OpenId
 from hivemind.http.refusals import Refusals
 from hivemind.http.sign_in import SignIn
 from hivemind.http.supervision import Tuning
@@ -68,6 +70,8 @@ def lane(
     refusals: Refusals,
     identities: Identities,
     forward: Forward | None,
+    issuer: Issuer | None,
+    pending_secret: bytes,
     callers: Callers,
     auth: AuthSettings,
     calls: Calls,
@@ -101,14 +105,16 @@ def lane(
     app.register_blueprint(agents.routes(system, database, profiles))
     app.register_blueprint(approvals.routes(system, database))
     app.register_blueprint(plane.routes(database, system, webhook_secret, refusals))
-    app.register_blueprint(SignIn(database, identities, access, callers, auth).routes())
+    sign_in = SignIn(database, identities, access, callers, auth, issuer)
+    app.register_blueprint(sign_in.routes())
+    app.register_blueprint(OpenId(database, identities, sign_in, issuer, auth, pending_secret).routes())
     app.register_blueprint(users.routes(database, identities))
     app.register_blueprint(api_keys.routes(database, identities))
     app.register_blueprint(
         Scrape(system, database, health, calls, switch, counts, access, metrics_access).routes()
     )
     app.register_blueprint(contract.routes())
-    app.register_blueprint(ui.routes(database, profiles, access))
+    app.register_blueprint(ui.routes(database, profiles, access, issuer.name if issuer else None))
     access.install(app)
     metrics.count_requests(app, counts)
     streams = AgentStreams(system, database, profiles)

@@ -1,9 +1,9 @@
 """`/api/v1/users`: the accounts of people, and their sessions, as an admin looks after them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from quart import Blueprint, Response, request
 
 from hivemind.auth import Identities, Role, accounts, sessions
@@ -17,21 +17,30 @@ from hivemind.persistence import Database
 PATH = "/api/v1/users"
 
 
+Claim = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+
+
 class UserBody(Body):
-    """An account that is to be made."""
+    """An account that is to be made: with a password, or for a subject at an identity provider."""
 
     username: Name
-    password: Password
+    password: Password | None = None
+    issuer: Claim | None = None
+    subject: Claim | None = None
     role: Role = "viewer"
     email: Email | None = None
 
 
 class ChangeBody(Body):
-    """What is to be another; what is not named stays. A new password and a new role end the sessions."""
+    """What is to be another; what is not named stays. A new password and a new role end the sessions.
+
+    `bound` false: the groups at the identity provider say the role again.
+    """
 
     email: Email | None = None
     role: Role | None = None
     disabled: Annotated[bool, Field(strict=True)] | None = None
+    bound: Literal[False] | None = None
     password: Password | None = None
 
 
@@ -51,7 +60,14 @@ def routes(database: Database, identities: Identities) -> Blueprint:
     async def create_user() -> Response:
         body = await sent(UserBody)
         made = await accounts.create(
-            database, body.username, body.role, password=body.password, email=body.email, by=identity().by
+            database,
+            body.username,
+            body.role,
+            password=body.password,
+            issuer=body.issuer,
+            subject=body.subject,
+            email=body.email,
+            by=identity().by,
         )
         return answer({"user": made.as_dict()}, 201)
 
@@ -70,6 +86,7 @@ def routes(database: Database, identities: Identities) -> Blueprint:
             role=body.role,
             disabled=body.disabled,
             password=body.password,
+            bound=body.bound,
         )
         identities.forget()
         return answer({"user": changed.as_dict()})

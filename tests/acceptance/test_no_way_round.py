@@ -74,6 +74,8 @@ ROUTES = {
     "POST /auth/login": NO_TEXT,
     "POST /auth/logout": NO_TEXT,
     "GET /auth/me": NO_TEXT,
+    "GET /auth/oidc/callback": NO_TEXT,
+    "GET /auth/oidc/login": NO_TEXT,
     "POST /auth/password": NO_TEXT,
     "GET /api/v1/users": NO_TEXT,
     "POST /api/v1/users": NO_TEXT,

@@ -375,8 +375,10 @@ def named(username="ada", groups="people|ops", **more):
 def test_the_proxy_in_front_says_who_it_is(with_site):
     async def test(site):
         me = await site.client.get("/auth/me", headers=named(**{"X-authentik-email": "ada@example.org"}))
+        (account,) = await site.rows("select id, issuer, subject from users")
+        assert (account["issuer"], account["subject"]) == ("forward-auth", "ada")
         assert me.json()["user"] == {
-            "id": None,
+            "id": str(account["id"]),
             "username": "ada",
             "role": "operator",
             "email": "ada@example.org",
@@ -425,3 +427,33 @@ def test_without_forward_auth_identity_headers_mean_nothing(with_site):
         assert (await site.client.get("/auth/me", headers=named())).status_code == 401
 
     with_site(test)
+
+
+def test_an_admin_says_who_somebody_is_whom_the_proxy_names(with_site):
+    async def test(site):
+        async def me(**how):
+            response = await site.client.get("/auth/me", headers=named(**how))
+            return response.json()["user"]["role"] if response.is_success else code(response)
+
+        async def patch(body):
+            owner = {"X-API-Key": site.admin_key}
+            return (
+                await site.client.patch(f"/api/v1/users/{account['id']}", json=body, headers=owner)
+            ).is_success
+
+        uid = {"X-authentik-uid": "f00"}
+        assert await me(**uid) == "operator"
+        (account,) = await site.rows("select id from users where subject = 'f00'")
+        assert await patch({"role": "viewer"})
+        assert await me(**uid) == "viewer"
+        assert await me(groups="people", **uid) == "viewer"  # bound: no group is needed
+        assert await patch({"bound": False})
+        assert await me(**uid) == "operator"
+        assert await me(groups="people", **uid) == (401, "not_authenticated")
+        assert await patch({"disabled": True})
+        assert await me(**uid) == (403, "not_permitted")
+        # Another who is called the same is somebody else.
+        assert await me(**{"X-authentik-uid": "ba7"}) == "operator"
+        assert len({row["username"] for row in await site.rows("select username from users")}) == 2
+
+    with_site(test, auth=FORWARD)

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 MAX_FIRST_PAINT_BYTES = 100_000
@@ -104,3 +105,56 @@ def test_a_page_is_fenced_in_and_its_files_are_kept(admin):
     other = admin.request.get("/static/0123456789ab/style.css")
     assert other.ok
     assert other.headers["cache-control"] == "no-cache"
+
+
+@pytest.fixture
+def provider(openid_provider, sections, watch):
+    sections.update(openid_provider.sections)
+    # Its pages ask for a font and an icon; what ours ask for is told with its address too.
+    watch.expected += ("fonts.googleapis.com", "net::ERR_NAME_NOT_RESOLVED", "404 (Not Found)")
+    return openid_provider
+
+
+def at_the_provider(page, provider, who):
+    expect(page).to_have_url(re.compile(f"^{provider.issuer}/interaction/"))
+    page.locator("[name=login]").fill(who)
+    page.locator("[name=password]").fill("any")
+    page.get_by_role("button", name="Sign-in").click()
+    page.get_by_role("button", name="Continue").click()
+
+
+def test_one_signs_in_at_the_identity_provider_and_out_there_too(
+    provider, admin, browse, inspect, watch, stage
+):
+    page = browse()
+    page.goto("/agents")
+    expect(page).to_have_url(re.compile(r"/sign-in\?next=%2Fagents$"))
+    inspect(page, "sign-in-provider")
+    page.get_by_role("link", name="Sign in with Example Corp").click()
+    at_the_provider(page, provider, "grace+crew")
+    expect(page).to_have_url(f"{provider.site}/agents")
+    expect(page.get_by_text("grace")).to_be_visible()
+    admin.goto("/users")
+    row = admin.get_by_role("row", name="grace")
+    expect(row).to_contain_text("by their groups")
+    inspect(admin, "users-provider")
+    row.get_by_role("combobox").select_option("viewer")
+    expect(row).to_contain_text("given here")
+    row.get_by_role("button", name="By groups").click()
+    expect(row).to_contain_text("by their groups")
+    page.goto("/")
+    page.get_by_role("link", name="Sign in with Example Corp").click()
+    expect(page).to_have_url(f"{provider.site}/")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile(f"^{provider.issuer}/session/end"))
+    page.get_by_role("button", name="Yes, sign me out").click()
+    expect(page).to_have_url(re.compile(f"^{provider.site}/sign-in"))
+
+
+def test_who_has_no_role_is_told_kindly(provider, admin, browse, inspect):
+    page = browse()
+    page.goto("/sign-in")
+    page.get_by_role("link", name="Sign in with Example Corp").click()
+    at_the_provider(page, provider, "eve+strangers")
+    expect(page.get_by_role("alert")).to_contain_text("Ask an admin for a role")
+    inspect(page, "sign-in-refused")

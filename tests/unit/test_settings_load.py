@@ -188,3 +188,8 @@ def test_money_is_held_for_as_long_as_a_step_may_take(tmp_path):
     told = refusal({"HIVEMIND_BUDGETS_LEASE_SECONDS": "119"}, tmp_path)
     assert str(told).startswith("budgets.lease_seconds must be at least 120: a call may take 60 s")
     assert load({"HIVEMIND_BUDGETS_LEASE_SECONDS": "120"}, tmp_path).settings.lease_seconds == 120
+
+
+def test_settings_of_one_section_that_do_not_fit_together_are_told():
+    with pytest.raises(ConfigError, match=r"oidc\.issuer and oidc\.client_id belong together"):
+        load({"HIVEMIND_OIDC_CLIENT_ID": "hivemind"})

@@ -9,13 +9,16 @@ from hivemind.auth.keys import ApiKey
 from hivemind.errors import (
     AlreadyRegistered,
     Conflict,
+    IdentityProviderUnavailable,
     NotAuthenticated,
+    NotFound,
     NotPermitted,
     PasswordsOff,
     RateLimited,
+    SignInFailed,
 )
 from hivemind.http import api_keys, sign_in, users
-from hivemind.http.contract.operation import NONE, PAGE, Group, Operation, listed, says
+from hivemind.http.contract.operation import NONE, PAGE, Answer, Group, Operation, Parameter, listed, says
 
 USER = "/api/v1/users/{user_id}"
 KEY = "/api/v1/api-keys/{key_id}"
@@ -33,12 +36,18 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account, without anything that proves who it is."""
+    """An account, without anything that proves who it is.
+
+    With an `issuer` somebody signs in there; `bound`: an admin has said the role, not their groups.
+    """
 
     id: UUID
     username: str
     email: str | None
     role: Role
+    issuer: str | None
+    subject: str | None
+    bound: bool
     disabled_at: datetime | None
     signed_in_at: datetime | None
     created_at: datetime
@@ -68,7 +77,8 @@ SIGN_IN = Group(
         Operation(
             "GET /auth/state",
             "Which ways in there are",
-            says({"first_run": bool, "forward_auth": bool}),
+            says({"first_run": bool, "forward_auth": bool, "oidc": str | None}),
+            told="`oidc` is the name of the identity provider, where there is one.",
         ),
         Operation(
             "POST /auth/register",
@@ -86,7 +96,29 @@ SIGN_IN = Group(
             refuses=(NotAuthenticated, PasswordsOff, RateLimited),
             example={"username": "ada", "password": "a long sentence is best"},
         ),
-        Operation("POST /auth/logout", "End the session", NONE, refuses=(NotPermitted,)),
+        Operation(
+            "POST /auth/logout",
+            "End the session",
+            {
+                **says({"continue_at": str}, "Ended; go there to sign out at the identity provider too."),
+                **NONE,
+            },
+            refuses=(NotPermitted,),
+        ),
+        Operation(
+            "GET /auth/oidc/login",
+            "Sign in at the identity provider",
+            {303: Answer("To the provider; a browser that is refused goes to the sign-in page.")},
+            query=(Parameter("next", str, "A page of this server to come back to."),),
+            refuses=(NotFound, IdentityProviderUnavailable),
+        ),
+        Operation(
+            "GET /auth/oidc/callback",
+            "Come back from there",
+            {303: Answer("Signed in, and onward.")},
+            refuses=(NotFound, SignInFailed, NotPermitted, RateLimited, IdentityProviderUnavailable),
+            told="The redirect URI to register at the provider.",
+        ),
         Operation("GET /auth/me", "Who one is", says(_WHO)),
         Operation(
             "POST /auth/password",

@@ -20,17 +20,25 @@ from hivemind.http.ui.shell import Shell, headers, next_page
 from hivemind.persistence import Database
 
 DENIED = Page("", "denied", "Not for this account")
+# What an address may have a page of ours say, by the code of an error.
+REFUSED = {
+    "sign_in_failed": "That sign-in did not work. Begin again; if it goes on, the server's log says why.",
+    "identity_provider_unavailable": "The identity provider does not answer as it should. Try again soon.",
+    "not_permitted": "The provider knows you, but you may not use this server. Ask an admin for a role.",
+    "rate_limited": "Too many sign-ins that failed. Wait a minute, then try again.",
+    "conflict": "Your name is taken here by other accounts. Ask an admin to make one for you.",
+}
 CHAT, SIGN_IN, FIRST_RUN, CONTRACT = "chat", "sign-in", "first-run", "api-docs"
 
 
-def routes(database: Database, profiles: Profiles, access: Access) -> Blueprint:
-    """The routes as Quart takes them."""
+def routes(database: Database, profiles: Profiles, access: Access, provider: str | None) -> Blueprint:
+    """The routes as Quart takes them; `provider`: the name of where people may sign in besides."""
     blueprint = Blueprint("ui", __name__)
     assets = Assets.load()
     shell = Shell(assets)
     _files(blueprint, assets)
     widget.add(blueprint, profiles, shell, assets)
-    views = Views(database, profiles, access, shell)
+    views = Views(database, profiles, access, shell, provider)
     for page in PAGES:
         _show(blueprint, views, page)
     blueprint.register_error_handler(NotAuthenticated, views.lead_to_sign_in)
@@ -41,11 +49,14 @@ def routes(database: Database, profiles: Profiles, access: Access) -> Blueprint:
 class Views:
     """Answers with whole pages: what the gate refuses becomes a way on, or a page that says why."""
 
-    def __init__(self, database: Database, profiles: Profiles, access: Access, shell: Shell) -> None:
+    def __init__(
+        self, database: Database, profiles: Profiles, access: Access, shell: Shell, provider: str | None
+    ) -> None:
         self._database = database
         self._profiles = profiles
         self._access = access
         self._shell = shell
+        self._provider = provider
 
     async def show(self, page: Page, params: dict[str, object]) -> Response | Redirection:
         """A page, or the one that stands in its place now."""
@@ -56,8 +67,12 @@ class Views:
             if who is not None:
                 return redirect(onward, 303)
             if first_run != (page.name == FIRST_RUN):
-                return redirect(f"/{FIRST_RUN if first_run else SIGN_IN}", 303)
+                asked = request.query_string.decode("latin-1")
+                there = f"/{FIRST_RUN if first_run else SIGN_IN}"
+                return redirect(f"{there}?{asked}" if asked else there, 303)
         given: dict[str, object] = {"next": onward, "params": params}
+        if page.name in (SIGN_IN, FIRST_RUN):
+            given |= {"provider": self._provider, "refused": REFUSED.get(request.args.get("refused", ""))}
         if page.name == CONTRACT:
             from hivemind.http.contract.document import GROUPS, role_of  # noqa: PLC0415 it describes the pages
 

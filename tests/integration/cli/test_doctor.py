@@ -133,3 +133,26 @@ def test_what_was_looked_at_here_is_not_told_twice(monkeypatch, environ, tmp_pat
     names = [check.name for check in trio.run(doctor.examine, load(environ, tmp_path))]
     assert names.count("disk") == 1
     assert "database" in names
+
+
+def test_an_identity_provider_that_does_not_answer(environ, tmp_path):
+    environ |= {
+        "HIVEMIND_AUTH_PUBLIC_URL": "https://hivemind.example.org",
+        "HIVEMIND_OIDC_ISSUER": f"http://127.0.0.1:{free_port()}",
+        "HIVEMIND_OIDC_CLIENT_ID": "hivemind",
+    }
+    check = examine(environ, tmp_path)["sign-in"]
+    assert check.status == "warning"
+    assert "cannot be reached" in check.message
+    assert "oidc.issuer" in check.remedy
+
+
+def test_an_identity_provider_that_answers(environ, tmp_path, openid_provider):
+    environ |= {
+        "HIVEMIND_AUTH_PUBLIC_URL": "https://hivemind.example.org",
+        "HIVEMIND_OIDC_ISSUER": openid_provider.issuer,
+        "HIVEMIND_OIDC_CLIENT_ID": "hivemind",
+    }
+    check = examine(environ, tmp_path)["sign-in"]
+    assert check.status == "ok"
+    assert "https://hivemind.example.org/auth/oidc/callback" in check.message

@@ -5,6 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from hivemind.auth.forward import Forward
+from hivemind.auth.person import Person
 
 ROLES = {"admins": "admin", "ops": "operator", "all": "viewer"}
 
@@ -23,21 +24,28 @@ ROLES = {"admins": "admin", "ops": "operator", "all": "viewer"}
 )
 def test_the_role_of_groups(groups, everybody, role):
     headers = {b"x-authentik-username": "ada", b"x-authentik-groups": groups}
-    found = Forward((), ROLES, everybody, b"secret").identity(headers.get)
-    assert (found.role if found else None) == role
+    forward = Forward((), ROLES, everybody, b"secret")
+    assert forward.role(forward.person(headers.get)) == role
 
 
 def test_nobody_named_is_nobody():
-    assert Forward((), ROLES, "admin", b"secret").identity({b"x-authentik-groups": "admins"}.get) is None
+    assert Forward((), ROLES, "admin", b"secret").person({b"x-authentik-groups": "admins"}.get) is None
+
+
+def test_a_person_is_known_by_the_uid_and_else_by_the_name():
+    forward = Forward((), ROLES, None, b"secret")
+    named = {b"x-authentik-username": "Ada Lovelace", b"x-authentik-email": "ada@example.org"}
+    with_uid = named | {b"x-authentik-uid": "f00"}
+    assert forward.person(named.get) == Person(
+        "forward-auth", "Ada Lovelace", "ada-lovelace", "ada@example.org"
+    )
+    assert forward.person(with_uid.get).subject == "f00"
 
 
 def test_the_token_is_the_persons_own():
-    forward = Forward((), ROLES, "viewer", b"secret")
-    ada, bob = (forward.identity({b"x-authentik-username": name}.get) for name in ("ada", "bob"))
-    assert ada.csrf != bob.csrf
-    assert (
-        ada.csrf != Forward((), ROLES, "viewer", b"other").identity({b"x-authentik-username": "ada"}.get).csrf
-    )
+    here, there = (Forward((), ROLES, "viewer", secret) for secret in (b"secret", b"other"))
+    ada, bob = (here.person({b"x-authentik-username": name}.get) for name in ("ada", "bob"))
+    assert len({here.csrf(ada), here.csrf(bob), there.csrf(ada)}) == 3
 
 
 def test_only_the_proxy_is_believed():

@@ -23,8 +23,9 @@ document.getElementById("theme")?.addEventListener("click", () => {
 
 document.getElementById("sign-out")?.addEventListener("click", async () => {
   try {
-    await post("/auth/logout");
-    location.assign("/sign-in");
+    const ended = await post("/auth/logout");
+    // At the identity provider one is still signed in: it asks whether to end that too.
+    location.assign(ended?.continue_at ?? "/sign-in");
   } catch (error) {
     fail(error);
   }

@@ -37,8 +37,8 @@ function rowOf(user) {
   return h(
     "tr",
     {},
-    h("th", { scope: "row" }, user.username, user.email ? h("span", { class: "faint" }, user.email) : null),
-    h("td", {}, role),
+    h("th", { scope: "row" }, user.username, user.email ? h("span", { class: "faint" }, user.email) : null, user.issuer ? h("span", { class: "faint", title: `${user.subject} at ${user.issuer}` }, `signs in at ${placeOf(user.issuer)}`) : null),
+    h("td", {}, role, user.issuer ? h("span", { class: "faint" }, user.bound ? "given here" : "by their groups") : null),
     h("td", {}, user.disabled_at ? state("disabled", "bad") : state("active", "good")),
     h("td", {}, since(user.signed_in_at)),
     h("td", {}, since(user.created_at)),
@@ -49,11 +49,17 @@ function rowOf(user) {
         "div",
         { class: "buttons" },
         button("Sessions", () => sessions(user)),
-        button("Password", () => password(user)),
+        user.issuer ? null : button("Password", () => password(user)),
+        user.bound ? button("By groups", () => change(user, { bound: false }, `The groups of ${user.username} say the role, from the next sign-in on.`)) : null,
         user.disabled_at ? button("Enable", () => change(user, { disabled: false }, `${user.username} may sign in again.`)) : button("Disable", () => disable(user), "danger"),
       ),
     ),
   );
+}
+
+/** The name of an identity provider that fits into a table. */
+function placeOf(issuer) {
+  return URL.canParse(issuer) ? new URL(issuer).host : issuer;
 }
 
 async function disable(user) {
