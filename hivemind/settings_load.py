@@ -247,10 +247,10 @@ def _validate(layers: _Layers, table: Mapping[str, Leaf]) -> Settings:
         for problem in error.errors(include_url=False, include_context=False):
             inside = ".".join(str(step) for step in problem["loc"])
             message = problem["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-            path = next((known for known in table if inside == known or inside.startswith(f"{known}.")), None)
-            if path is None:
+            path = next((known for known in table if inside == known or inside.startswith(f"{known}.")), "")
+            if not path:
                 # Settings that do not fit together; the message names them.
-                layers.problems.append(message)
+                layers.problems.append(f"{_where(inside, layers.sources)}{message}")
                 continue
             if path in told:
                 continue
@@ -263,6 +263,12 @@ def _validate(layers: _Layers, table: Mapping[str, Leaf]) -> Settings:
             remedy="correct the above; docs/reference/settings.md lists every setting",
         )
     return settings
+
+
+def _where(section: str, sources: Mapping[str, str]) -> str:
+    """Where something of a section was set first."""
+    found = [sources[path] for path in sources if section and path.startswith(f"{section}.")]
+    return next((f"{source}: " for source in found if source != "default"), "")
 
 
 def _suggestion(name: str, spellings: Mapping[str, str]) -> str:
