@@ -155,7 +155,7 @@ class SignIn:
                 await sessions.end(self._database, who.session)
                 self._identities.forget()
                 continue_at = await self._sign_out_url(who)
-        response = Response(b"", 204) if continue_at is None else answer({"continue_at": continue_at})
+        response = answer({"continue_at": continue_at})
         response.delete_cookie(COOKIE, path="/", secure=self.is_secure(), httponly=True, samesite="Lax")
         return response
 

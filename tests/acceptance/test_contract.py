@@ -156,7 +156,7 @@ class World:
         sessions = self.ask("get_users_by_user_id_sessions", 200, user_id=who["user"]["id"]).json()["items"]
         place = {"user_id": who["user"]["id"], "session_id": sessions[0]["id"]}
         self.ask("delete_users_by_user_id_sessions_by_session_id", 204, **place)
-        self.ask("post_auth_logout", 204)
+        self.ask("post_auth_logout", 200)
 
     def answer_agents(self):
         """What takes an agent in the right state, each once."""

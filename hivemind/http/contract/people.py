@@ -99,10 +99,7 @@ SIGN_IN = Group(
         Operation(
             "POST /auth/logout",
             "End the session",
-            {
-                **says({"continue_at": str}, "Ended; go there to sign out at the identity provider too."),
-                **NONE,
-            },
+            says({"continue_at": str | None}, "Ended; go there to sign out at the identity provider too."),
             refuses=(NotPermitted,),
         ),
         Operation(

@@ -23,9 +23,9 @@ document.getElementById("theme")?.addEventListener("click", () => {
 
 document.getElementById("sign-out")?.addEventListener("click", async () => {
   try {
-    const ended = await post("/auth/logout");
+    const { continue_at: onward } = await post("/auth/logout");
     // At the identity provider one is still signed in: it asks whether to end that too.
-    location.assign(ended?.continue_at ?? "/sign-in");
+    location.assign(onward ?? "/sign-in");
   } catch (error) {
     fail(error);
   }
