@@ -56,6 +56,8 @@ VERBS = {
     "doctor": Verb("hivemind.cli.doctor", "doctor", "Check this installation and say how to mend it."),
     "backup": Verb("hivemind.cli.backup", "backup", "Put the database and the keys into a file."),
     "restore": Verb("hivemind.cli.backup", "restore", "Make an installation from such a file."),
+    "users": Verb("hivemind.cli.users", "users", "Look after the accounts of people."),
+    "keys": Verb("hivemind.cli.keys", "keys", "Make, rotate and end keys for programs."),
     "kill-switch": Verb("hivemind.cli.killswitch", "kill_switch", "Switch off tools, turns or everything."),
     "guards": Verb("hivemind.cli.guards", "guards", "Run the guards over texts."),
     "completion": Verb("hivemind.cli.completion", "completion", "Make your shell complete all this."),

@@ -10,12 +10,14 @@ import trio
 
 from hivemind.cli import remote
 from hivemind.cli.output import Document
+from hivemind.errors import NotFound
 from hivemind.outbound import HttpClient
 from hivemind.settings_load import load
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 TIMEOUT_SECONDS = 30.0
+_ALL = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,17 @@ class Operator:
                 break
             query["cursor"] = page["next_cursor"]
         return found
+
+    def named(self, path: str, name: str, *, by: str, noun: str) -> Document:
+        """The one of a list that goes by this name or id.
+
+        Raises:
+            NotFound: there is none.
+        """
+        for found in self.items(path, _ALL):
+            if name in (found[by], found["id"]):
+                return found
+        raise NotFound(f"There is no {noun} named {name!r}", remedy=f"`hivemind {noun}s` lists them")
 
     async def pieces(self, path: str, accept: str) -> AsyncGenerator[bytes, None]:
         """What comes from `path`, piece by piece, for as long as it comes."""

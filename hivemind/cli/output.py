@@ -50,6 +50,14 @@ def show(rows: Sequence[Document], columns: Columns, nothing: str, *, as_json: b
         click.echo(nothing)
 
 
+def table_text(rows: Sequence[Document], columns: Columns) -> str:
+    """The table as text, where something else is told with it."""
+    drawn = console()
+    with drawn.capture() as captured:
+        drawn.print(table(rows, columns))
+    return captured.get().rstrip("\n")
+
+
 def table(rows: Sequence[Document], columns: Columns) -> Table:
     """A row for each document; each column takes from it what it shows."""
     drawn = Table(box=None, pad_edge=False, header_style="dim")

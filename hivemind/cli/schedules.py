@@ -13,7 +13,6 @@ from hivemind.cli.examples import example
 from hivemind.cli.listing import Listing
 from hivemind.cli.operator import Operator, options
 from hivemind.cli.output import Document, fields, first_line, say, show, when
-from hivemind.errors import NotFound
 
 PATH = "/api/v1/schedules"
 _ALL = 10_000
@@ -194,11 +193,7 @@ def delete(schedule: str, url: str | None, as_json: bool) -> None:
 
 
 def _found(operator: Operator, name: str) -> Document:
-    """A schedule that goes by its name or id."""
-    for found in operator.items(PATH, _ALL):
-        if name in (found["name"], found["id"]):
-            return found
-    raise NotFound(f"There is no schedule named {name!r}", remedy="`hivemind schedules` lists them")
+    return operator.named(PATH, name, by="name", noun="schedule")
 
 
 def _path(operator: Operator, name: str) -> str:

@@ -1,5 +1,6 @@
-"""Promise: `hivemind directives`, `tasks`, `schedules` and `knowledge` do on a running server what they say."""
+"""Promise: what the command line says of work, documents, people and keys, it does on a running server."""
 
+import io
 import json
 
 import pytest
@@ -206,3 +207,62 @@ def test_a_document_that_is_too_large_is_refused(with_site):
             assert answered.status_code == status, path
 
     with_site(test, server={"max_body_bytes": 3_000, "max_document_bytes": 9_000})
+
+
+def test_users(with_cli, monkeypatch):
+    async def test(site, hivemind):
+        async def signs_in(password):
+            body = {"username": "grace", "password": password}
+            response = await site.client.post("/auth/login", json=body)
+            site.client.cookies.clear()
+            return response.status_code
+
+        assert "first one" in await hivemind("users")
+        await hivemind("users", "add", "root", "--role", "admin")
+        first = (await hivemind("users", "add", "grace", "--role", "operator")).strip()
+        assert "\n" not in first  # the password alone, for a pipe
+        assert await signs_in(first) == 200
+        second = json.loads(await hivemind("users", "password", "grace", "--json"))["password"]
+        assert (await signs_in(first), await signs_in(second)) == (401, 200)
+        monkeypatch.setattr("sys.stdin", io.StringIO("a sentence of my own\n"))
+        assert "a sentence" not in await hivemind("users", "password", "grace", "--password-stdin")
+        assert await signs_in("a sentence of my own") == 200
+        seen = json.loads(await hivemind("users", "show", "grace", "--json"))
+        assert len(seen["sessions"]) == 1 and seen["role"] == "operator"
+        assert seen["sessions"][0]["id"] in await hivemind("users", "show", seen["id"])
+        assert "Ended 1 " in await hivemind("users", "sign-out", "grace")
+        assert "Not signed in" in await hivemind("users", "show", "grace")
+        assert "grace is viewer" in await hivemind("users", "role", "grace", "viewer")
+        assert "disabled" in await hivemind("users", "disable", "grace")
+        assert "disabled" not in await hivemind("users", "enable", "grace")
+        assert "no groups" in await hivemind("users", "role", "grace", "by-groups", code=3)
+        there = ("--issuer", "https://id.example.org", "--subject", "s-1")
+        assert "https://id.example.org" in await hivemind("users", "add", "ada", *there)
+        assert "is admin" in await hivemind("users", "role", "ada", "admin")
+        assert "is admin" in await hivemind("users", "role", "ada", "by-groups")
+        assert "neither of them" in await hivemind("users", "add", "eve", "--issuer", "x", code=2)
+        assert "grace" in await hivemind("users", "delete", "grace")
+        assert "`hivemind users`" in await hivemind("users", "show", "grace", code=3)
+
+    with_cli(test)
+
+
+def test_keys(with_cli):
+    async def test(site, hivemind):
+        async def counts(key):
+            return (await site.client.get("/api/v1/agents", headers={"X-API-Key": key})).is_success
+
+        assert "keys create" in await hivemind("keys")
+        key = (await hivemind("keys", "create", "ci", "--role", "viewer", "--days", "90")).strip()
+        assert key.startswith("hm-") and await counts(key)
+        (row,) = json.loads(await hivemind("keys", "--json"))
+        assert row["role"] == "viewer" and key not in str(row)
+        shown = await hivemind("keys")
+        assert row["id"] in shown and "until 2" in shown
+        later = json.loads(await hivemind("keys", "rotate", row["id"], "--json"))
+        assert await counts(key) and await counts(later["key"])
+        assert "ended" in await hivemind("keys", "revoke", later["api_key"]["id"])
+        assert not await counts(later["key"])
+        assert "revoked" in await hivemind("keys")
+
+    with_cli(test)
