@@ -2,7 +2,7 @@
 
 import gc
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from ipaddress import ip_network
@@ -127,7 +127,7 @@ class Stop:
 
 
 async def _serve(loaded: Loaded, report: Report, stop: Stop) -> None:
-    async with running(loaded.settings, report) as server:
+    async with running(loaded.settings, report, loaded.sources) as server:
         stop.started = True
         # What lives from here to the end is not to be looked at again, and agents are many: with the
         # collector's own thresholds half of a row's start would be collections.
@@ -185,8 +185,10 @@ class Server:
 
 
 @asynccontextmanager
-async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
-    """Start every part in order; leaving the context stops them in reverse."""
+async def running(
+    settings: Settings, report: Report, sources: Mapping[str, str] | None = None
+) -> AsyncIterator[Server]:
+    """Start every part in order; leaving the context stops them in reverse. `sources`: of the settings."""
     policies = Policies.from_mapping(_supervision(settings), kinds=KINDS)
     folder = settings.data.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -259,6 +261,7 @@ async def running(settings: Settings, report: Report) -> AsyncIterator[Server]:
             keys.signing_keys[0],
             callers,
             settings.auth,
+            Loaded(settings, sources or {}),
             calls,
             switch,
             counts,

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ import trio
 from hivemind.agents.switch import Stage, Switch
 from hivemind.budgets import Prices, strained
 from hivemind.errors import DatabaseUnavailable, PriceUnknown, ProviderError
-from hivemind.persistence import Database
+from hivemind.persistence import Database, Jsonb, Row, load_queries
 from hivemind.providers import Calls
 
 Status = Literal["ok", "degraded", "down"]
@@ -23,6 +24,7 @@ _ORDER: tuple[Status, ...] = ("ok", "degraded", "down")
 _LOW_DISK_BYTES = 512 * 1024 * 1024
 _PROVIDER_FRESH_SECONDS = 15.0
 _BUDGETS_SECONDS = 1.0
+_QUERIES = load_queries("hivemind", "health.sql")
 _CHECKS = ("database", "provider", "disk", "budgets", "kill_switch")
 
 
@@ -49,6 +51,18 @@ class Report:
     def status(self) -> Status:
         """The worst status of any part."""
         return max((check.status for check in self.checks.values()), key=_ORDER.index, default="ok")
+
+
+async def keep(database: Database, report: Report) -> None:
+    """Keep a report as a row, for 30 days."""
+    checks = {name: check.as_dict() for name, check in report.checks.items()}
+    await database.execute(_QUERIES["record"], (report.status, Jsonb(checks)))
+
+
+async def history(database: Database, since: datetime, after: int | None, limit: int) -> list[Row]:
+    """The rows from `since` on and before the one with the id `after`, newest first."""
+    params = {"since": since, "after": after, "limit": limit}
+    return await database.fetch_all(_QUERIES["history"], params, repeatable=True)
 
 
 class Health:

@@ -8,12 +8,13 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args, get_origin
 
 from pydantic import SecretStr, ValidationError
+from pydantic_core import to_jsonable_python
 
 from hivemind.errors import ConfigError
 from hivemind.settings import Section, Settings
@@ -21,6 +22,7 @@ from hivemind.settings import Section, Settings
 PREFIX = "HIVEMIND_"
 CONFIG_VARIABLE = "HIVEMIND_CONFIG"
 CONFIG_NAME = "hivemind.toml"
+HIDDEN = "(hidden)"
 # Read by the test suite, never by the product.
 TEST_PREFIX = "HIVEMIND_TEST_"
 
@@ -68,6 +70,23 @@ class Loaded:
         for name in path.split("."):
             found = getattr(found, name)
         return found
+
+
+def explained(loaded: Loaded, shown: Iterable[Leaf]) -> Iterator[dict[str, object]]:
+    """Each setting as JSON: its value in force, its source, its variable, its doc. Secrets stay hidden."""
+    for leaf in shown:
+        yield {
+            "path": leaf.path,
+            "value": plain(loaded.value(leaf.path)),
+            "source": loaded.sources.get(leaf.path, "default"),
+            "variable": leaf.variable,
+            "doc": leaf.doc,
+        }
+
+
+def plain(value: object) -> object:
+    """A value as JSON."""
+    return HIDDEN if isinstance(value, SecretStr) else to_jsonable_python(value)
 
 
 @dataclass(slots=True)

@@ -26,8 +26,8 @@ from hivemind.agents import (
 from hivemind.audit import Action, record
 from hivemind.budgets import release_expired
 from hivemind.errors import Conflict, DatabaseUnavailable, MailboxFull, NotFound
-from hivemind.health import Health
-from hivemind.persistence import Jsonb, Row, load_queries
+from hivemind.health import Health, keep
+from hivemind.persistence import Row, load_queries
 from hivemind.settings import WatchdogSettings
 from hivemind.strikes import Deed, judge, told
 
@@ -172,9 +172,8 @@ class Watchdog(Actor):
         while True:
             report = await self._health.check()
             self._system_health = report.status
-            checks = {name: check.as_dict() for name, check in report.checks.items()}
             try:
-                await self._database.execute(_QUERIES["record_health"], (report.status, Jsonb(checks)))
+                await keep(self._database, report)
             except DatabaseUnavailable as error:
                 log.warning("the health check could not be recorded: %s", error)
             await trio.sleep(self._settings.health_seconds)

@@ -1,7 +1,3 @@
--- name: record_health
-with old as (delete from health_checks where at < now() - interval '30 days')
-insert into health_checks (status, checks) values (%s, %s)
-
 -- name: judge_now
 -- One row for the one watchdog of all servers that judges in this interval.
 update watchdog set judged_at = now() where judged_at <= now() - make_interval(secs => %s) returning judged_at

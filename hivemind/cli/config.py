@@ -5,13 +5,21 @@ from itertools import groupby
 
 import click
 from pydantic import SecretStr
-from pydantic_core import to_jsonable_python
 
 from hivemind.cli.examples import example
 from hivemind.settings import Settings
-from hivemind.settings_load import CONFIG_NAME, CONFIG_VARIABLE, Leaf, Loaded, leaves, load
+from hivemind.settings_load import (
+    CONFIG_NAME,
+    CONFIG_VARIABLE,
+    HIDDEN,
+    Leaf,
+    Loaded,
+    explained,
+    leaves,
+    load,
+    plain,
+)
 
-HIDDEN = "(hidden)"
 UNSET = "(unset)"
 _ABOUT = f"""\
 Made by `make docs` from `hivemind/settings.py`; do not edit.
@@ -55,18 +63,7 @@ def reference(page: str) -> None:
 
 def explained_json(loaded: Loaded, shown: list[Leaf]) -> str:
     """One object, keyed by path."""
-    return json.dumps(
-        {
-            leaf.path: {
-                "value": _plain(loaded.value(leaf.path)),
-                "source": loaded.sources[leaf.path],
-                "variable": leaf.variable,
-                "doc": leaf.doc,
-            }
-            for leaf in shown
-        },
-        indent=2,
-    )
+    return json.dumps({told.pop("path"): told for told in explained(loaded, shown)}, indent=2)
 
 
 def explained_text(loaded: Loaded, shown: list[Leaf]) -> str:
@@ -102,15 +99,9 @@ def reference_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, SecretStr):
-        return HIDDEN
-    return to_jsonable_python(value)
-
-
 def _spell(value: object) -> str:
     if value is None:
         return UNSET
     if isinstance(value, SecretStr):
         return HIDDEN
-    return json.dumps(_plain(value), ensure_ascii=False)
+    return json.dumps(plain(value), ensure_ascii=False)

@@ -1,16 +1,16 @@
 """`GET /api/v1/costs`: what was spent, by whatever the question groups it by."""
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 
 from quart import Blueprint, Response, request
 
 from hivemind.budgets.costs import GROUPS, costs
-from hivemind.budgets.forecast import starts_at
 from hivemind.errors import InvalidRequest
 from hivemind.http import paging
 from hivemind.http.bodies import answer
+from hivemind.http.filters import moment_in
 from hivemind.persistence import Database
 
 DEFAULT_DAYS = 30
@@ -55,21 +55,6 @@ def span_of(arguments: Mapping[str, str], now: datetime) -> tuple[datetime, date
     Raises:
         InvalidRequest: one of them is no date and no time.
     """
-    until = _moment(arguments, "until") or now + timedelta(seconds=1)
-    since = _moment(arguments, "since") or until - timedelta(days=DEFAULT_DAYS)
+    until = moment_in(arguments, "until") or now + timedelta(seconds=1)
+    since = moment_in(arguments, "since") or until - timedelta(days=DEFAULT_DAYS)
     return since, until
-
-
-def _moment(arguments: Mapping[str, str], name: str) -> datetime | None:
-    text = arguments.get(name)
-    if not text:
-        return None
-    try:
-        if len(text) == len("2026-01-31"):
-            return starts_at(date.fromisoformat(text))
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidRequest(
-            f"{name} is not a date or a time", remedy="write it as 2026-01-31 or 2026-01-31T12:00:00Z"
-        ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

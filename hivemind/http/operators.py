@@ -1,20 +1,25 @@
 """What operators see: health for everyone, the tree of actors for those with a key."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 
 from quart import Blueprint, Response, request
 
 from hivemind import __version__
 from hivemind.actors import ActorSystem, Tree
 from hivemind.errors import InvalidRequest, NotFound
-from hivemind.health import Health
+from hivemind.health import Health, history
+from hivemind.http import paging
 from hivemind.http.bodies import answer
+from hivemind.http.filters import moment_in
+from hivemind.persistence import Database
 
 MAX_CHILDREN = 10_000
 DEFAULT_CHILDREN = 200
+HISTORY = timedelta(days=1)
 
 
-def routes(system: ActorSystem, health: Health) -> Blueprint:
+def routes(system: ActorSystem, health: Health, database: Database) -> Blueprint:
     """The routes as Quart takes them."""
     blueprint = Blueprint("operators", __name__)
 
@@ -27,6 +32,15 @@ def routes(system: ActorSystem, health: Health) -> Blueprint:
             "checks": {name: check.as_dict() for name, check in report.checks.items()},
         }
         return answer(body, 503 if report.status == "down" else 200)
+
+    @blueprint.get("/api/v1/health/history")
+    async def read_history() -> Response:
+        page = paging.asked(request.args, int)
+        after = page.after[0] if page.after else None
+        assert after is None or isinstance(after, int)
+        since = moment_in(request.args, "since") or datetime.now(UTC) - HISTORY
+        rows = await history(database, since, after, page.fetch)
+        return answer(page.reply(rows, lambda row: (row["id"],), dict))
 
     @blueprint.get("/api/v1/actors")
     async def read_tree() -> Response:

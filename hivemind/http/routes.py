@@ -31,6 +31,7 @@ from hivemind.http import (
     plane,
     problems,
     schedules,
+    settings,
     supervision,
     tasks,
     ui,
@@ -55,6 +56,7 @@ from hivemind.metrics import Counts
 from hivemind.persistence import Database
 from hivemind.providers import Calls
 from hivemind.settings import AuthSettings
+from hivemind.settings_load import Loaded
 
 
 def lane(
@@ -74,6 +76,7 @@ def lane(
     pending_secret: bytes,
     callers: Callers,
     auth: AuthSettings,
+    loaded: Loaded,
     calls: Calls,
     switch: Switch,
     counts: Counts,
@@ -88,8 +91,9 @@ def lane(
     access = Access(identities, chat.refused, forward)
     keyholders = Keyholders(limiter, refusals)
     problems.install(app)
-    app.register_blueprint(operators.routes(system, health))
+    app.register_blueprint(operators.routes(system, health, database))
     app.register_blueprint(supervision.routes(system, tuning, database))
+    app.register_blueprint(settings.routes(loaded))
     app.register_blueprint(audit.routes(database))
     app.register_blueprint(conversations.routes(system, database))
     app.register_blueprint(caps.routes(database))

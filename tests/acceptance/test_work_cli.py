@@ -266,3 +266,19 @@ def test_keys(with_cli):
         assert "revoked" in await hivemind("keys")
 
     with_cli(test)
+
+
+def test_the_history_of_health(with_cli):
+    async def test(site, hivemind):
+        await site.rows(
+            """insert into health_checks (at, status, checks)
+               select now() - n * interval '5 minutes', 'ok', jsonb_build_object('provider',
+                      case when n = 3 then '{"status": "degraded", "message": "it sleeps"}' else '{"status": "ok"}' end::jsonb)
+               from (select n from generate_series(1, 5) n order by n desc) looks returning 1"""
+        )
+        told = await hivemind("health", "--history", "1")
+        assert told.index("it sleeps") < told.index(" ok ")
+        assert len(json.loads(await hivemind("health", "--history", "1", "--json"))) >= 5
+        assert "it sleeps" not in await hivemind("health")
+
+    with_cli(test)

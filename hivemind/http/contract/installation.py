@@ -57,6 +57,27 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthRow:
+    """What a server found of itself at one time."""
+
+    id: int
+    at: datetime
+    status: Status
+    checks: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its value in force, where that came from, the variable that sets it, what it is for."""
+
+    path: str
+    value: Any
+    source: str
+    variable: str
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """What is switched off, why, by whom and since when."""
 
@@ -152,6 +173,18 @@ HEALTH = Group(
             "GET /api/v1/health",
             "Whether the server can do its work",
             {200: Answer("It can.", {JSON: _HEALTH}), 503: Answer("It is down.", {JSON: _HEALTH})},
+        ),
+        Operation(
+            "GET /api/v1/health/history",
+            "What it found every five minutes, newest first",
+            page(HealthRow),
+            query=(Parameter("since", str, "A date or a time; a day ago unless told."), *PAGE),
+        ),
+        Operation(
+            "GET /api/v1/settings",
+            "The settings that the server started with",
+            says({"settings": list[Setting]}),
+            told="Each with where it came from: `default`, a line of a file, a variable. Secrets are hidden.",
         ),
         Operation(
             "GET /metrics",

@@ -36,6 +36,7 @@ def test_nobody_may_frame_a_page_unless_it_says_so():
 def test_each_page_has_its_template():
     shell = Shell(Assets.load())
     given = {"next": "/", "params": {"slug": "x"}, "profiles": [], "groups": GROUPS, "role_of": role_of}
+    given |= {"provider": "Example Corp", "refused": None}
     for page in PAGES:
         assert "<!doctype html>" in shell.render(page, ADA, given)
 
