@@ -48,9 +48,10 @@ from hivemind.schedules import tool as create_schedule
 from hivemind.schedules.ticker import Ticker
 from hivemind.schedules.ticking import sweep
 from hivemind.serverid import server_id
-from hivemind.settings import AuthSettings, Settings
+from hivemind.settings import AuthSettings, Settings, TraceSettings
 from hivemind.settings_load import Loaded, load
 from hivemind.targets import Targets
+from hivemind.traces import OFF, Traces
 from hivemind.watchdog import Watchdog
 
 Report = Callable[[str], None]
@@ -207,6 +208,7 @@ async def running(
         )
         await migrate(database, report=report)
         client = await stack.enter_async_context(HttpClient())
+        traces = await _traces(settings.traces, stack)
         switch = Switch()
         await killswitch.look(database, switch)
         calls = await _provider(settings, report, stack, client, switch, children, parts)
@@ -233,6 +235,7 @@ async def running(
             settings.local_model.context_tokens if calls.name == "local" else None,
             switch,
             counts=counts,
+            traces=traces,
             server=server,
             max_attempts=settings.agents.max_attempts,
         )
@@ -310,6 +313,26 @@ def _issuer(settings: Settings, client: HttpClient) -> Issuer | None:
     if settings.oidc.issuer is None or settings.auth.public_url is None:
         return None
     return Issuer(client, settings.oidc, settings.auth.public_url)
+
+
+async def _traces(settings: TraceSettings, stack: AsyncExitStack) -> Traces:
+    """What makes traces, and sends the last of them when the server stops.
+
+    Raises:
+        ConfigError: they are wanted, and what sends them is not installed.
+    """
+    if settings.endpoint is None:
+        return OFF
+    try:
+        from hivemind.otlp import Otlp  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise ConfigError(
+            f"traces.endpoint is set, but {error.name} is not installed",
+            remedy="pip install 'hivemind[otel]', or unset traces.endpoint",
+        ) from error
+    otlp = Otlp(settings)
+    stack.push_async_callback(otlp.close)
+    return otlp
 
 
 def _supervision(settings: Settings) -> dict[str, dict[str, object]]:

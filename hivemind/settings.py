@@ -334,6 +334,17 @@ class ClientSettings(Section):
     )
 
 
+class TraceSettings(Section):
+    """Traces of turns, sent to an OpenTelemetry collector."""
+
+    endpoint: Annotated[str, AfterValidator(_base_url)] | None = Field(
+        None, description="where it takes OTLP over HTTP, such as http://127.0.0.1:4318/v1/traces; unset: off"
+    )
+    headers: SecretStr | None = Field(None, description="sent along, as name=value,name=value")
+    share: float = Field(1.0, ge=0, le=1, description="how many of the turns are traced, from 0 to 1")
+    service_name: str = Field("hivemind", min_length=1, description="what this server is called there")
+
+
 class MetricsSettings(Section):
     """What `/metrics` tells, and whom."""
 
@@ -379,6 +390,7 @@ class Settings(Section):
     client: ClientSettings = ClientSettings()
     log: LogSettings = LogSettings()
     metrics: MetricsSettings = MetricsSettings()
+    traces: TraceSettings = TraceSettings()
     supervision: dict[str, dict[str, object]] = Field(
         {}, description="supervision policy by kind of actor or by address pattern"
     )

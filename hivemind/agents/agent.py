@@ -16,7 +16,7 @@ import trio
 from uuid_utils.compat import uuid7
 
 from hivemind.actors import Actor, Exit
-from hivemind.agents import admission, journal, loop, steps
+from hivemind.agents import admission, journal, loop, spans, steps
 from hivemind.agents.events import Event, EventLog, Failed, Known, Lost
 from hivemind.agents.journal import Admitted, Claim
 from hivemind.agents.lifecycle import HELD, OVER, State
@@ -356,7 +356,14 @@ class Agent(Actor):
         resources = self._resources
         opened.halting = self._halting
         self._turn = opened
-        with bound(turn=opened.id, actor=self.address):
+        span = resources.traces.turn(
+            opened.id,
+            f"invoke_agent {opened.profile.slug}",
+            spans.turn_facts(opened),
+            first=not opened.taken_up and not events.events,
+            began_seconds=opened.began_seconds,
+        )
+        with bound(turn=opened.id, actor=self.address), span:
             try:
                 await loop.answer(resources, opened, events, scope)
             finally:
@@ -364,6 +371,7 @@ class Agent(Actor):
             if scope.cancelled_caught and not events.ended:
                 error = AgentEnded(_OVER["killed"]) if self._killed else Interrupted()
                 await loop.end(resources, opened, events, "interrupted", error)
+            span.note(spans.came_to(opened, events))
         if not events.ended:
             self._parked = opened, events
         elif events.events[-1].kind == "reply":

@@ -10,7 +10,7 @@ from datetime import datetime
 import trio
 from uuid_utils.compat import uuid7
 
-from hivemind.agents import gate, steps
+from hivemind.agents import gate, spans, steps
 from hivemind.agents.events import EventLog, ToolCalled, ToolEnded, Waiting
 from hivemind.agents.gate import summary
 from hivemind.agents.given import WITHHELD
@@ -124,11 +124,14 @@ async def _make(
     """Make one call and write down what came of it."""
     tool = resources.toolbox.find(turn.profile, effect.call.name)
     async with limit:
-        outcome = (
-            await _run(resources, tool, turn, effect)
-            if tool
-            else Outcome("The tool is no longer there.", failed=True)
-        )
+        with resources.traces.part(f"execute_tool {effect.call.name}", spans.tool_facts(effect)) as part:
+            outcome = (
+                await _run(resources, tool, turn, effect)
+                if tool
+                else Outcome("The tool is no longer there.", failed=True)
+            )
+            if outcome.failed:
+                part.note({"error.type": "unknown_outcome" if outcome.unknown else "failed"})
     text, detail = await _guarded(resources, turn, tool, outcome)
     if outcome.unknown and tool is not None and not tool.repeatable:
         # As if the process had died in it: a person is asked, with what is known.

@@ -12,7 +12,7 @@ from time import monotonic
 
 import trio
 
-from hivemind.agents import gate, journal, steps
+from hivemind.agents import gate, journal, spans, steps
 from hivemind.agents.effects import intend, work_off
 from hivemind.agents.events import (
     Accepted,
@@ -132,7 +132,8 @@ async def end(
             calls=turn.calls if state == "answered" else (),
         )
 
-    done = await written(commit, turn)
+    with resources.traces.part("commit", {}):
+        done = await written(commit, turn)
     if not done:
         # Ended before, by a commit whose answer was lost, or by whoever owns the agent now.
         ended = await journal.ended_turn(resources.database, turn.id, turn.agent_id)
@@ -255,20 +256,25 @@ async def _ask(resources: Resources, turn: Turn, events: EventLog) -> list[ToolC
     wanted: list[ToolCall] = []
     await resources.switch.known()
     turn.asked = True
-    async with aclosing(resources.calls.stream(turn.request)) as stream:
-        async for group in stream:
-            # What arrived together goes on together: one look of the guards and one event for all of it.
-            if text := "".join([event.text for event in group if isinstance(event, TextDelta)]):
-                turn.received_bytes += len(text.encode())
-                _release(turn, events, await gate.passed(seconds, len(text), window.push, text))
-            for event in group:
-                if isinstance(event, ProviderUsage):
-                    turn.usage = event
-                elif isinstance(event, ToolCall):
-                    wanted.append(event)
-                elif isinstance(event, Stop):
-                    turn.stop = event.reason
-    _release(turn, events, await gate.passed(seconds, 0, window.finish))
+    part = resources.traces.part(
+        f"chat {turn.request.model}", spans.chat_facts(turn, resources.calls.name), calls_out=True
+    )
+    with part:
+        async with aclosing(resources.calls.stream(turn.request)) as stream:
+            async for group in stream:
+                # What arrived together goes on together: one look of the guards and one event for all of it.
+                if text := "".join([event.text for event in group if isinstance(event, TextDelta)]):
+                    turn.received_bytes += len(text.encode())
+                    _release(turn, events, await gate.passed(seconds, len(text), window.push, text))
+                for event in group:
+                    if isinstance(event, ProviderUsage):
+                        turn.usage = event
+                    elif isinstance(event, ToolCall):
+                        wanted.append(event)
+                    elif isinstance(event, Stop):
+                        turn.stop = event.reason
+        _release(turn, events, await gate.passed(seconds, 0, window.finish))
+        part.note(spans.chat_came_to(turn, len(wanted)))
     turn.findings += window.findings
     if wanted and not turn.request.tools:
         raise ProviderError(f"The model called {wanted[0].name}, which it was not offered")

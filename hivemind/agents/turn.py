@@ -26,6 +26,7 @@ from hivemind.metrics import Counts
 from hivemind.persistence import Database
 from hivemind.providers import Calls, ProviderMessage, ProviderRequest, StopReason, ToolCall, ToolSpec
 from hivemind.providers import Usage as ProviderUsage
+from hivemind.traces import OFF, Traces
 
 # A cautious guess for text without its tokenizer, and the room that the request's frame takes.
 _BYTES_PER_TOKEN = 3
@@ -54,6 +55,7 @@ class Resources:
     switch: Switch = field(default_factory=Switch.left_on)
     frames: Frames = field(default_factory=Frames)
     counts: Counts = field(default_factory=Counts)
+    traces: Traces = OFF
     server: UUID = field(default_factory=uuid7)
     in_hand: dict[UUID, int] = field(default_factory=dict)
     max_attempts: int = 3
