@@ -38,7 +38,7 @@ bench: $(VENV)/.dev ## measure the hot paths
 	@missed=0; for bench in bench/*.py; do echo "== $$bench"; $(BIN)/python $$bench || missed=1; done; exit $$missed
 
 docs: $(VENV)/.dev ## write the generated reference pages
-	@for page in settings errors cli metrics; do $(BIN)/hivemind config reference $$page > docs/reference/$$page.md.new \
+	@for page in settings errors cli metrics routes actions; do $(BIN)/hivemind config reference $$page > docs/reference/$$page.md.new \
 		&& mv docs/reference/$$page.md.new docs/reference/$$page.md || exit 1; done
 
 client: $(VENV)/.dev ## make the client without a loop from the one with a loop

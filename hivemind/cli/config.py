@@ -49,16 +49,25 @@ def explain(as_json: bool, changed: bool) -> None:
 
 
 @config.command(epilog=example("hivemind config reference settings"))
-@click.argument("page", type=click.Choice(["settings", "errors", "cli", "metrics"]), default="settings")
+@click.argument(
+    "page",
+    type=click.Choice(["settings", "errors", "cli", "metrics", "routes", "actions"]),
+    default="settings",
+)
 def reference(page: str) -> None:
     """Print a page of docs/reference (`make docs` writes them)."""
     # Here, because it loads every verb.
-    from hivemind.cli.reference import cli_page, errors_page, metrics_page  # noqa: PLC0415
+    from hivemind.cli import reference as pages  # noqa: PLC0415
 
-    made = {"settings": reference_page, "errors": errors_page, "cli": cli_page, "metrics": metrics_page}[
-        page
-    ]()
-    click.echo(made, nl=False)
+    made = {
+        "settings": reference_page,
+        "errors": pages.errors_page,
+        "cli": pages.cli_page,
+        "metrics": pages.metrics_page,
+        "routes": pages.routes_page,
+        "actions": pages.actions_page,
+    }
+    click.echo(made[page](), nl=False)
 
 
 def explained_json(loaded: Loaded, shown: list[Leaf]) -> str:

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from inspect import cleandoc
 
 import click
+from pydantic import BaseModel
 
 from hivemind import errors
+from hivemind.audit import Action
 from hivemind.cli import exits, hivemind
 from hivemind.http import problems
+from hivemind.http.contract.document import GROUPS, refused, role_of
+from hivemind.http.contract.operation import Operation
 from hivemind.metrics import CATALOGUE
 
 _ERRORS = """\
@@ -41,6 +45,25 @@ name, and it opens no more than its role.
 
 Colours are for terminals. `NO_COLOR=1` switches them off, `FORCE_COLOR=1` on; the former wins. Into a pipe
 tables are not cut to any width."""
+_ROUTES = """\
+# Routes
+
+Made by `make docs` from `hivemind/http/contract/`; do not edit.
+
+The same, with every field and answer, is `GET /api/v1/openapi.json`, to be browsed at `/api/docs`. How the
+parts work together: [HTTP API](http-api.md). `?` marks what may be left out. Beside the codes named here
+every route with a role may refuse with `not_authenticated` and `not_permitted`, and every route with
+`database_unavailable`: what each means is in [errors](errors.md). Every path below `/api/v1/` answers below
+`/api/admin/` as well."""
+_ACTIONS = """\
+# Actions of the audit log
+
+Made by `make docs` from `hivemind/audit/actions.py`; do not edit.
+
+An action is spelled `source:subject:action`, such as `chat:turn:refused`. The source is who did it: a part
+of the server, an `operator` (anybody with a key or a session, named in `detail.by`), or an `admin` where it
+takes that role. What is in a row, and how the log is kept: [audit log](audit.md)."""
+_EVERYWHERE = frozenset({"not_authenticated", "not_permitted", "database_unavailable"})
 _METRICS = """\
 # Metrics
 
@@ -54,6 +77,34 @@ _COMPLETION = """\
 
 Put into `~/.bashrc`, `~/.zshrc` or `~/.config/fish/config.fish` what `hivemind completion --help` shows for
 your shell."""
+
+
+def routes_page() -> str:
+    """Every route, a table for each subject."""
+    parts = [_ROUTES]
+    for group in GROUPS:
+        rows = "\n".join(
+            f"| `{operation.key}` | {role_of(operation) or 'none'} | {_what(operation)} |"
+            f" {_taken(operation)} | {_codes(operation)} |"
+            for operation in group.operations
+        )
+        table = f"| method and path | role | what | takes | may refuse with |\n|---|---|---|---|---|\n{rows}"
+        parts.append(f"## {group.name}\n\n{group.told}\n\n{table}")
+    return "\n\n".join(parts) + "\n"
+
+
+def actions_page() -> str:
+    """Every action of the audit log, by who does it."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for action in Action:
+        source, subject, deed = action.value.split(":")
+        found.setdefault(source, {}).setdefault(subject, []).append(deed)
+    rows = "\n".join(
+        f"| `{source}` | `{subject}` | {', '.join(f'`{deed}`' for deed in deeds)} |"
+        for source, subjects in sorted(found.items())
+        for subject, deeds in sorted(subjects.items())
+    )
+    return f"{_ACTIONS}\n\n| source | subject | action |\n|---|---|---|\n{rows}\n"
 
 
 def metrics_page() -> str:
@@ -139,3 +190,27 @@ def _status(cls: type[errors.HivemindError]) -> int:
 
 def _meaning(cls: type[errors.HivemindError]) -> str:
     return (cls.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+def _what(operation: Operation) -> str:
+    return f"{operation.summary}. {operation.told}" if operation.told else operation.summary
+
+
+def _taken(operation: Operation) -> str:
+    body = operation.body
+    fields: list[str] = []
+    if isinstance(body, type) and issubclass(body, BaseModel) and "root" not in body.model_fields:
+        fields += [f"{name}{'' if field.is_required() else '?'}" for name, field in body.model_fields.items()]
+    elif isinstance(body, dict):
+        fields += body
+    places: dict[str, list[str]] = {"": fields, "query ": [], "header ": []}
+    for asked in operation.query:
+        places[f"{asked.place} "].append(f"{asked.name}{'' if asked.required else '?'}")
+    return "; ".join(
+        place + ", ".join(f"`{name}`" for name in names) for place, names in places.items() if names
+    )
+
+
+def _codes(operation: Operation) -> str:
+    codes = {code for told in refused(operation).values() for code in told} - _EVERYWHERE
+    return ", ".join(f"`{code}`" for code in sorted(codes))

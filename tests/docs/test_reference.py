@@ -8,7 +8,7 @@ import pytest
 
 from hivemind import errors
 from hivemind.cli.config import reference_page
-from hivemind.cli.reference import cli_page, errors_page, metrics_page
+from hivemind.cli.reference import actions_page, cli_page, errors_page, metrics_page, routes_page
 from hivemind.http import problems, routes
 from hivemind.http.bodies import BodyLimits
 from hivemind.http.chat import Chat, MessageBody, ResumeBody
@@ -62,7 +62,9 @@ def test_no_code_is_documented_that_is_not_there():
 
 
 def test_routes_are_those_documented():
-    documented = set(re.findall(r"^\| `((?:GET|POST|PUT|PATCH|DELETE|WS) /[^`]*)` \|", PAGE, re.MULTILINE))
+    documented = set(
+        re.findall(r"^\| `((?:GET|POST|PUT|PATCH|DELETE|WS) /[^`]*)` \|", routes_page(), re.MULTILINE)
+    )
     assert documented == set(own_routes())
 
 
@@ -73,7 +75,14 @@ def test_field_is_documented(field):
 
 @pytest.mark.parametrize(
     ("page", "made"),
-    [("settings", reference_page), ("errors", errors_page), ("cli", cli_page), ("metrics", metrics_page)],
+    [
+        ("settings", reference_page),
+        ("errors", errors_page),
+        ("cli", cli_page),
+        ("metrics", metrics_page),
+        ("routes", routes_page),
+        ("actions", actions_page),
+    ],
 )
 def test_page_is_the_generated_one(page, made):
     assert (DOCS / "reference" / f"{page}.md").read_text() == made(), "run `make docs`"
