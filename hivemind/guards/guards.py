@@ -31,22 +31,17 @@ class Guards:
         """Compile `rules`; the compiled form is kept in `folder`."""
         self.rules = tuple(rules)
         self._classifier = classifier
-        numbers: dict[str, int] = {}
-        incoming: defaultdict[int, list[Measure]] = defaultdict(list)
-        outgoing: defaultdict[int, list[Measure]] = defaultdict(list)
         scored = [rule for rule in self.rules if rule.category == "injection"]
-        for order, rule in enumerate(self.rules):
-            if rule.category == "injection":
-                continue
-            measure = Measure.of(rule, order)
-            number = numbers.setdefault(rule.trigger, len(numbers))
-            outgoing[number].append(measure)
-            if rule.category != "leak":
-                incoming[number].append(measure)
-        self._matcher = Matcher(list(numbers), folder)
-        self._streams = StreamMatcher(list(numbers), folder)
-        self._incoming = dict(incoming)
-        self._outgoing = dict(outgoing)
+        measures = [
+            Measure.of(rule, order) for order, rule in enumerate(self.rules) if rule.category != "injection"
+        ]
+        triggers, self._outgoing = _by_trigger(measures)
+        self._matcher = Matcher(triggers, folder)
+        self._streams = StreamMatcher(triggers, folder)
+        triggers, self._incoming = _by_trigger(
+            [measure for measure in measures if measure.rule.category != "leak"]
+        )
+        self._incoming_matcher = Matcher(triggers, folder)
         self._injection = Injection(scored, folder)
 
     @classmethod
@@ -68,14 +63,14 @@ class Guards:
         """
         try:
             data = text.encode("utf-8", "surrogatepass")
-            score, found = self._injection.judge(text, data)
+            score, found = self._injection.judge(text, data, threshold)
             if (
                 classify
                 and self._classifier is not None
                 and (said := self._classifier.judge(text)) is not None
             ):
                 score, found = 1 - (1 - score) * (1 - said.weight), [*found, said]
-            redaction = Redaction(self._matcher, self._incoming)
+            redaction = Redaction(self._incoming_matcher, self._incoming)
             clean = redaction.feed(data, 0)
         except TooDense as error:
             raise GuardRefused("The message holds more encoded text than can be checked") from error
@@ -97,3 +92,13 @@ class Guards:
     def window(self) -> HoldBack:
         """Open the stream form of `check_output`."""
         return HoldBack(Redaction(self._matcher, self._outgoing), self._streams)
+
+
+def _by_trigger(measures: Sequence[Measure]) -> tuple[list[str], dict[int, list[Measure]]]:
+    """The triggers of these, and which of them each stands for by its number."""
+    triggers = list(dict.fromkeys(measure.rule.trigger for measure in measures))
+    numbers = {trigger: number for number, trigger in enumerate(triggers)}
+    found: defaultdict[int, list[Measure]] = defaultdict(list)
+    for measure in measures:
+        found[numbers[measure.rule.trigger]].append(measure)
+    return triggers, dict(found)

@@ -13,7 +13,7 @@ import re2
 
 from hivemind.guards import mention
 from hivemind.guards.matcher import Matcher
-from hivemind.guards.normalise import HINTS, View, read
+from hivemind.guards.normalise import HINTS, Places, View, read
 from hivemind.guards.rule import Rule
 from hivemind.guards.spelling import Phrase, counting, letters
 from hivemind.guards.verdict import Finding
@@ -23,7 +23,13 @@ SHOWN = 32
 
 LONGEST_READING = 200
 
+LAID_OUT = bytes.maketrans(b"\t\r", b" \n")
 DOUBTFUL = 0.3
+CERTAIN = 0.995
+"""With this score no plainer reading is made any more: it could not change anything."""
+LONG = 16_384
+SURE = 0.9
+"""What is enough for a text longer than `LONG`, unless the threshold is higher."""
 
 
 class Injection:
@@ -46,13 +52,19 @@ class Injection:
         }
         self._finders.update({phrase.rule.id: phrase.find for phrase in self._phrases})
 
-    def judge(self, text: str, data: bytes) -> tuple[float, list[Finding]]:
+    def judge(self, text: str, data: bytes, threshold: float) -> tuple[float, list[Finding]]:
         """Return the score of `text` and a finding for each rule that counted.
+
+        Whether the score reaches `threshold` is exact; how far beyond it goes is not always found out.
 
         Raises:
             TooDense: so much is encoded in it that judging it would take too long.
         """
-        fired = self.fired(text, data)
+        if b"\t" in data or b"\r" in data:
+            # No rule tells these apart, and nothing moves.
+            text = text.replace("\t", " ").replace("\r", "\n")
+            data = data.translate(LAID_OUT)
+        fired = self.fired(text, data, threshold)
         if not fired:
             return 0.0, []
         score = self._score(fired)
@@ -60,9 +72,10 @@ class Injection:
             spoken = mention.spoken(text)
             if spoken != text:
                 data = spoken.encode("utf-8", "surrogatepass")
-                fired = self.fired(spoken, data)
+                fired = self.fired(spoken, data, threshold)
                 text, score = spoken, self._score(fired)
-        found = [self._finding(name, text, data, view) for name, view in list(fired.items())[:SHOWN]]
+        places = Places(text)
+        found = [self._finding(name, places, text, data, view) for name, view in list(fired.items())[:SHOWN]]
         return score, found
 
     def _score(self, fired: Iterable[str]) -> float:
@@ -71,15 +84,17 @@ class Injection:
             doubt *= 1 - self._rules[name].weight
         return 1 - doubt
 
-    def fired(self, text: str, data: bytes) -> Mapping[str, View | None]:
+    def fired(self, text: str, data: bytes, threshold: float = 1.0) -> Mapping[str, View | None]:
         """The rules that fired, each with the plainer reading in which it did, None for the text itself."""
         fired: dict[str, View | None] = {}
+        enough = CERTAIN if len(data) <= LONG else max(SURE, threshold)
 
-        def look(reading: View) -> set[str]:
-            return self._look(reading.data, reading, fired)
+        def look(reading: View) -> set[str] | None:
+            hints = self._look(reading.data, reading, fired)
+            return None if self._score(fired) >= enough else hints
 
         hints = self._look(data, None, fired)
-        if hints or not text.isascii() or "\x08" in text:
+        if (hints or not text.isascii() or "\x08" in text) and self._score(fired) < enough:
             read(text, hints, look)
         return fired
 
@@ -98,26 +113,25 @@ class Injection:
 
     def _look_at_letters(self, data: bytes, view: View | None, fired: dict[str, View | None]) -> None:
         found = []
-        for _, number in self._spelt.scan(letters(data)):
+        only = letters(data)
+        for _, number in self._spelt.scan(only):
             phrase = self._phrases[number]
-            span = phrase.find(data)
+            span = phrase.find(data, only)
             if span is not None:
                 found.append((phrase, data[slice(*span)]))
         for phrase in counting(found):
             fired.setdefault(phrase.rule.id, view)
 
-    def _finding(self, name: str, text: str, data: bytes, view: View | None) -> Finding:
+    def _finding(self, name: str, places: Places, text: str, data: bytes, view: View | None) -> Finding:
         rule = self._rules[name]
         read_as = ""
         seen = data if view is None else view.data
         span = self._finders[name](seen)
         if span is None:
             start, end = 0, len(text)
-        elif view is None:
-            start = len(data[: span[0]].decode("utf-8", "replace"))
-            end = start + len(data[slice(*span)].decode("utf-8", "replace"))
         else:
-            start, end = view.span(text, *span)
+            start, end = places.span(view, seen, *span)
+        if span is not None and view is not None:
             read_as = seen[slice(*span)].decode("utf-8", "replace")[:LONGEST_READING]
         return Finding(
             rule.id, rule.version, rule.category, rule.type, rule.severity, start, end, rule.weight, read_as

@@ -3,29 +3,38 @@
 Undoes compatibility forms, accents, invisible and direction characters, look-alike letters, leet and spaced
 letters; decodes base64, hex, rot13, percent and HTML escapes, nested to a fixed depth. Never changes what
 passes. A hint says cheaply that a reading may be worth making; the hints are triggers beside the rules'.
-All readings of a text together are bounded: one that asks for more is not judged but refused.
+
+What is spelt with other characters is spelt plainly first, and all else is read from that. What is decoded
+may hold anything again; what is only spelt oddly is looked at and not read further. All readings of a text
+together are bounded: one that asks for more is not judged but refused.
 """
 
 import binascii
 import codecs
+import string
 import tomllib
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from html import entities
 from importlib import resources
-from urllib.parse import unquote
+from itertools import accumulate, product
 
 import re2
 
 from hivemind.guards.verdict import TooDense
 
 DEPTH = 3
-MOST_READ = 16
+MOST_READ = 6
 """How many times its own size all readings of a text may have."""
 ALWAYS_READ = 65_536
+MOST_READINGS = 64
+ALWAYS_UNESCAPED = 1_024
+"""How many ampersands are looked at in all, and one for every 5 characters; percent signs are cheaper."""
 MOST_RUNS = 1_024
 """How many spaced words or hex dumps a text may hold, and one more for every 64 characters."""
 
@@ -66,21 +75,30 @@ OF_TEXT = b"CDIJKLMNOPQRSTUVWXYZabcdef"
 HEX = re2.compile(rb"(?:(?:\\x|0x)?(?:[2-7][0-9A-Fa-f]|0[9AaDd])[ ,:]?){8,}")
 SPACED = re2.compile(rb"(?i)(?:^|[^a-z])((?:[a-z0-9][ ._*-]{1,3}){5,}[a-z0-9])(?:[^a-z]|$)")
 LONGEST_TAG = 120
-MOST_SCRAMBLED = 256
+MOST_SCRAMBLED = 24
+"""How many different spellings of the key words are put right."""
 BETWEEN = bytes(byte if chr(byte).isalpha() and byte < 128 else 32 for byte in range(256))
 KEY_WORDS = {
-    (word[0], word[-1], "".join(sorted(word))): word
+    (word[0], word[-1], bytes(sorted(word))): word
     for word in (
-        "ignore", "disregard", "bypass", "override", "forget", "reveal", "previous", "instructions",
-        "instruction", "system", "prompt",
+        b"ignore", b"disregard", b"bypass", b"override", b"forget", b"reveal", b"previous", b"instructions",
+        b"instruction", b"system", b"prompt",
     )
 }  # fmt: skip
-INITIALS = frozenset(ord(word[0]) for word in KEY_WORDS.values())
+INITIALS = frozenset(word[0] for word in KEY_WORDS.values())
 LENGTHS = frozenset(map(len, KEY_WORDS.values()))
-LEET = str.maketrans("0134578@$!|", "oieastbasil")
+LEET = bytes.maketrans(b"0134578@$!|", b"oieastbasil")
+ROT13 = bytes.maketrans(string.ascii_letters.encode(), codecs.encode(string.ascii_letters, "rot13").encode())
+QUOTED = {
+    (first + second).encode(): bytes.fromhex(first + second)
+    for first, second in product(string.hexdigits, repeat=2)
+}
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 LINES = str.maketrans("\r\n\t", "   ")
 LONGEST_ENTITY = 34
+ENTITY = frozenset("#" + string.ascii_letters)
+"""What it may begin with."""
+_STEP = 256
 
 
 def _lookalikes() -> dict[str, str]:
@@ -119,6 +137,13 @@ FOLD = _Fold({code: chr(code) for code in range(0x20, 0x7F)} | {9: " ", 10: "\n"
 FOLD.update(dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127)))
 
 
+UNSEEN = bytes(code for code in range(128) if FOLD[code] is None)
+PLAIN = bytes(code for code in range(128) if FOLD[code] == chr(code))
+ASCII = bytes.maketrans(b"\t\r", b" \n")
+MOST_REPLACED = 24
+"""So many characters are sooner replaced one by one than looked up each."""
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """One reading; `start` and `end` are the part of the original text that it was read from."""
@@ -129,79 +154,168 @@ class View:
     same_length: bool = False
     decoded: bool = False
     """Whether this was encoded, not only spelt oddly."""
+    is_folded: bool = False
+    """Whether this is the whole text with its characters spelt plainly, and nothing else."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every character is spelt plainly."""
+        return self.is_folded or (self.text.isascii() and not self.text.encode().translate(None, PLAIN))
 
     @property
     def data(self) -> bytes:
         """The reading as bytes to scan."""
         return self.text.encode("utf-8", "replace")
 
-    def span(self, original: str, first: int, last: int) -> tuple[int, int]:
-        """Return the code points of the original that bytes of this reading stand for."""
-        data = self.data
+
+class Places:
+    """Where in the original text stands what was found in readings of it."""
+
+    def __init__(self, original: str) -> None:
+        self._original = original
+        self._folded: list[int] = []
+
+    def span(self, view: View | None, data: bytes, first: int, last: int) -> tuple[int, int]:
+        """The code points of the original that `first` to `last` of the bytes of a reading stand for."""
         a = len(data[:first].decode("utf-8", "replace"))
         b = a + len(data[first:last].decode("utf-8", "replace"))
-        if self.same_length:
+        if view is None or view.same_length:
             return a, b
-        if self.start == 0 and self.end == len(original) and original.translate(FOLD) == self.text:
-            return _unfold(original, a, b)
-        return self.start, self.end
+        return (self._unfold(a), self._unfold(b - 1) + 1) if view.is_folded else (view.start, view.end)
+
+    def _unfold(self, place: int) -> int:
+        """The character of the original that one of the folded text comes from."""
+        if not self._folded:
+            steps = range(0, len(self._original), _STEP)
+            lengths = (len(self._original[at : at + _STEP].translate(FOLD)) for at in steps)
+            self._folded = [0, *accumulate(lengths)]
+        step = bisect_right(self._folded, place) - 1
+        reached = self._folded[step]
+        for at in range(step * _STEP, len(self._original)):
+            reached += len(FOLD[ord(self._original[at])] or "")
+            if reached > place:
+                return at
+        return len(self._original) - 1
 
 
-def _unfold(original: str, first: int, last: int) -> tuple[int, int]:
-    reached, start, end = 0, len(original), len(original)
-    for index, character in enumerate(original):
-        if reached >= last:
-            end = index
-            break
-        reached += len(FOLD[ord(character)] or "")
-        if reached > first and start == len(original):
-            start = index
-    return start, end
+def read(text: str, hints: AbstractSet[str], look: Callable[[View], AbstractSet[str] | None]) -> None:
+    """Show `look` each reading that differs from the text itself, until it has seen enough.
 
-
-def read(text: str, hints: AbstractSet[str], look: Callable[[View], AbstractSet[str]]) -> None:
-    """Show `look` each reading that differs from the text itself; it answers which hints the reading gives.
+    It answers which hints the reading gives, or None where no further reading could change anything.
 
     Raises:
         TooDense: so much is encoded in it that judging it would take too long.
     """
-    left = ALWAYS_READ + MOST_READ * len(text)
-    seen = {text}
-    level = [(View(text, 0, len(text), same_length=True), hints)]
-    for _ in range(DEPTH):
-        following = []
-        for view, found in level:
-            for reading in _readings(view, found):
-                if reading.text in seen:
-                    continue
-                left -= len(reading.text)
-                if left < 0:
+    with suppress(_Enough):
+        _Reader(text, look).read(View(text, 0, len(text), same_length=True), hints, DEPTH)
+
+
+class _Enough(Exception):
+    """Who looks has seen enough."""
+
+
+class _Reader:
+    """Makes the readings of one text, none of them twice, and keeps count of their size."""
+
+    def __init__(self, text: str, look: Callable[[View], AbstractSet[str] | None]) -> None:
+        self._look_at = look
+        self._left = ALWAYS_READ + MOST_READ * len(text)
+        self._escapes = ALWAYS_UNESCAPED + len(text) // 5
+        self._seen = {text}
+
+    def read(self, view: View, hints: AbstractSet[str], depth: int) -> None:
+        """Look at what can be read from `view`, which gave these hints."""
+        for _ in range(depth):
+            if not _ESCAPES.isdisjoint(hints):
+                self._escapes -= view.text.count("&") + view.text.count("%") // 3
+                if self._escapes < 0:
                     raise TooDense
-                seen.add(reading.text)
-                following.append((reading, look(reading)))
-        level = following
+            plainer = _plainer(view, hints)
+            found = None if plainer is None else self._look(plainer)
+            if plainer is None or found is None:
+                break
+            view, hints = plainer, found
+        for reading in _decoded(view, hints):
+            found = self._look(reading)
+            if found and depth > 1:
+                self.read(reading, found, depth - 1)
+        for reading in _spelt_oddly(view, hints):
+            self._look(reading)
+
+    def _look(self, reading: View) -> AbstractSet[str] | None:
+        """The hints of a reading; None for one that was seen before."""
+        if reading.text in self._seen:
+            return None
+        self._left -= len(reading.text)
+        if self._left < 0 or len(self._seen) > MOST_READINGS:
+            raise TooDense
+        self._seen.add(reading.text)
+        found = self._look_at(reading)
+        if found is None:
+            raise _Enough
+        return found
 
 
-def _readings(view: View, hints: AbstractSet[str]) -> Iterator[View]:
+def _plainer(view: View, hints: AbstractSet[str]) -> View | None:
+    """The same with its characters and escapes spelt plainly, where that makes a difference."""
     text = view.text
-    if not text.isascii() or not text.isprintable():
-        folded = text.translate(FOLD)
+    if not view.is_plain:
+        folded = _folded(text)
         if folded != text:
-            yield View(folded, view.start, view.end)
-    for names, decode in _WHOLE:
-        if not names.isdisjoint(hints):
-            decoded = decode(text)
-            if decoded != text:
-                same = view.same_length and len(decoded) == len(text) and decode is not _reversed
-                yield View(decoded, view.start, view.end, same, decode in (_rot13, _reversed))
+            same = view.same_length and len(folded) == len(text) and _one_by_one(text)
+            return View(folded, view.start, view.end, same, view.decoded, is_folded=view.same_length)
+    if not _ESCAPES.isdisjoint(hints):
+        plain = _unescaped(text)
+        if plain != text:
+            return View(plain, view.start, view.end, decoded=view.decoded)
+    return None
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.encode().translate(ASCII, UNSEEN).decode()
+    odd = sorted(character for character in set(text) if FOLD[ord(character)] != character)
+    if len(odd) > MOST_REPLACED:
+        return text.translate(FOLD)
+    for character in odd:
+        text = text.replace(character, FOLD[ord(character)] or "")
+    return text
+
+
+def _one_by_one(text: str) -> bool:
+    """Whether each character becomes one."""
+    return all(len(FOLD[ord(character)] or "") == 1 for character in set(text))
+
+
+def _decoded(view: View, hints: AbstractSet[str]) -> Iterator[View]:
+    """What was encoded, and may hold anything again."""
+    if "rot13" in hints:
+        yield _respelt(view, ROT13, decoded=True)
+    if "reversed" in hints:
+        yield View(view.text[::-1], view.start, view.end, decoded=True)
     if not _PARTLY.isdisjoint(hints):
-        data = text.encode("utf-8", "replace")
-        if "spaced" in hints:
-            yield from _joined(view, data, _spaced(data))
+        data = view.data
         if "blob" in hints:
             yield from _joined(view, data, _blobs(data), decoded=True)
         if "hex" in hints:
             yield from _joined(view, data, _dumps(data), decoded=True)
+        if "spaced" in hints:
+            yield from _joined(view, data, _spaced(data), decoded=view.decoded)
+
+
+def _spelt_oddly(view: View, hints: AbstractSet[str]) -> Iterator[View]:
+    """The same words in their usual spelling."""
+    if "tags" in hints:
+        yield View(_untagged(view.text), view.start, view.end, decoded=view.decoded)
+    if "leet" in hints:
+        yield _respelt(view, LEET, decoded=view.decoded)
+    if "scrambled" in hints:
+        yield View(_unscrambled(view.text), view.start, view.end, view.same_length, view.decoded)
+
+
+def _respelt(view: View, table: bytes, *, decoded: bool) -> View:
+    text = view.data.translate(table).decode("utf-8", "replace")
+    return View(text, view.start, view.end, view.same_length, decoded)
 
 
 def _joined(
@@ -222,29 +336,23 @@ def _joined(
     yield View(text, start, end, decoded=decoded)
 
 
-def _leet(text: str) -> str:
-    return text.translate(LEET)
-
-
-def _rot13(text: str) -> str:
-    return codecs.encode(text, "rot13")
-
-
-def _reversed(text: str) -> str:
-    return text[::-1]
-
-
 def _unscrambled(text: str) -> str:
-    """The key words whose inner letters have changed places."""
-    words = set(text.encode("ascii", "replace").lower().translate(BETWEEN).split())
-    candidates = [word for word in words if len(word) in LENGTHS and word[0] in INITIALS]
-    for one in sorted(candidates)[:MOST_SCRAMBLED]:
-        word = one.decode("ascii")
-        meant = KEY_WORDS.get((word[0], word[-1], "".join(sorted(word))))
-        if meant is not None and meant != word:
-            for spelt in (word, word.capitalize(), word.upper()):
-                text = text.replace(spelt, meant)
-    return text
+    """The text, in small letters, with the key words whose inner letters have changed places put right.
+
+    Raises:
+        TooDense: there are too many spellings of these.
+    """
+    data = text.encode("utf-8", "replace").lower()
+    words = {word for word in data.translate(BETWEEN).split() if len(word) in LENGTHS and word[0] in INITIALS}
+    meant = {word: KEY_WORDS.get((word[0], word[-1], bytes(sorted(word)))) for word in words}
+    wrong = {word: right for word, right in meant.items() if right is not None and right != word}
+    if not wrong:
+        return text
+    if len(wrong) > MOST_SCRAMBLED:
+        raise TooDense
+    for word, right in wrong.items():
+        data = data.replace(word, right)
+    return data.decode("utf-8", "replace")
 
 
 def _untagged(text: str) -> str:
@@ -261,10 +369,10 @@ def _behind_tag(piece: str) -> str:
 
 def _unescaped(text: str) -> str:
     if "%" in text:
-        text = unquote(text)
+        text = _unquoted(text.encode("utf-8", "replace")).decode("utf-8", "replace")
     if "&" in text:
         head, *rest = text.split("&")
-        text = head + "".join(map(_entity, rest))
+        text = head + "".join([_entity(piece) if piece[:1] in ENTITY else "&" + piece for piece in rest])
     if "\\" in text:
         try:
             text = text.encode("latin-1", "backslashreplace").decode("unicode_escape")
@@ -273,41 +381,42 @@ def _unescaped(text: str) -> str:
     return text
 
 
+def _unquoted(data: bytes) -> bytes:
+    """As `urllib.parse.unquote_to_bytes`, and quick where few of the signs begin an escape."""
+    head, *rest = data.split(b"%")
+    parts = [head]
+    for piece in rest:
+        byte = QUOTED.get(piece[:2])
+        parts += (b"%", piece) if byte is None else (byte, piece[2:])
+    return b"".join(parts)
+
+
 def _entity(piece: str) -> str:
     """The text after an ampersand; browsers and models read a reference without its semicolon too."""
-    name, semicolon, rest = piece[:LONGEST_ENTITY].partition(";")
-    if semicolon:
-        character = _character(name)
-        return "&" + piece if character is None else character + rest + piece[LONGEST_ENTITY:]
     if not piece.startswith("#"):
-        return "&" + piece
-    digits = "0123456789abcdefABCDEF" if piece[1:2] in ("x", "X") else "0123456789"
-    end = 2 if piece[1:2] in ("x", "X") else 1
-    while end < len(piece) and end < LONGEST_ENTITY and piece[end] in digits:
-        end += 1
-    character = _character(piece[:end])
-    return "&" + piece if character is None else character + piece[end:]
+        name, semicolon, rest = piece[:LONGEST_ENTITY].partition(";")
+        character = entities.html5.get(f"{name};") if semicolon else None
+        return f"&{piece}" if character is None else character + rest + piece[LONGEST_ENTITY:]
+    is_hex = piece[1:2] in ("x", "X")
+    begin, allowed, base = (2, string.hexdigits, 16) if is_hex else (1, string.digits, 10)
+    body = piece[begin:LONGEST_ENTITY]
+    rest = body.lstrip(allowed)
+    digits = body[: len(body) - len(rest)]
+    character = _numbered(digits, base) if digits else None
+    if character is None:
+        return f"&{piece}"
+    return character + piece[begin + len(digits) + rest.startswith(";") :]
 
 
 @lru_cache(maxsize=2048)
-def _character(name: str) -> str | None:
-    if not name.startswith("#"):
-        return entities.html5.get(name + ";")
+def _numbered(digits: str, base: int) -> str | None:
     try:
-        digits = name[2:] if name[1:2] in ("x", "X") else name[1:]
-        return chr(int(digits, 10 if digits == name[1:] else 16))
+        return chr(int(digits, base))
     except (ValueError, OverflowError):
         return None
 
 
-_WHOLE: tuple[tuple[frozenset[str], Callable[[str], str]], ...] = (
-    (frozenset({"leet"}), _leet),
-    (frozenset({"rot13"}), _rot13),
-    (frozenset({"reversed"}), _reversed),
-    (frozenset({"scrambled"}), _unscrambled),
-    (frozenset({"tags"}), _untagged),
-    (frozenset({"percent", "entity", "escape"}), _unescaped),
-)
+_ESCAPES = frozenset({"percent", "entity", "escape"})
 _PARTLY = frozenset({"spaced", "blob", "hex"})
 
 

@@ -22,6 +22,7 @@ from hivemind.guards.rule import Rule
 from hivemind.guards.verdict import Finding, Severity
 
 CHECKS = {**pii.CHECKS, **leaks.CHECKS}
+EFFORTS = {"number": pii.effort, **dict.fromkeys(leaks.CHECKS, leaks.effort)}
 CONTEXT = 96
 """How many bytes before a stretch a rule may look at."""
 KEPT = CONTEXT + 16
@@ -30,6 +31,9 @@ OPEN_LIMIT = 32_768
 """A value without an end is given up after so many bytes."""
 MOST_HITS = 256
 """A scan stops here and goes on behind the stretches that it has found; each hit is a call into Python."""
+NEXT_SCAN = 8_192
+"""Behind a scan that has stopped the next one looks no further than this, not at all the rest again."""
+LOOKS_AHEAD = 16
 FREE_EFFORT = 6_000
 BYTES_PER_EFFORT = 32
 """Effort is counted in microseconds of a small machine: so much at once, and one more for so many bytes."""
@@ -65,7 +69,7 @@ class Measure:
             check=CHECKS[rule.check] if rule.check else None,
             until=re2.compile(rule.until.encode()) if rule.until else None,
             order=order,
-            effort=pii.effort if rule.check == "number" else None,
+            effort=EFFORTS.get(rule.check or ""),
         )
 
 
@@ -122,6 +126,7 @@ class Redaction:
         out: list[str] = []
         # Told, measured and scanned so far; a stretch never starts before what was measured.
         done = floor = seen = begin
+        reach = size
         while seen < size:
             if self.open:
                 kinds = kinds or data.translate(stretch.CLASSES)
@@ -129,12 +134,16 @@ class Redaction:
                 self._skip(data, done, floor)
                 done = floor
                 continue
-            hits = self._scan(data, seen, size, MOST_HITS)
-            if not hits:
+            limit = min(size, seen + reach)
+            hits = self._scan(data, seen, limit, MOST_HITS)
+            stopped = len(hits) == MOST_HITS
+            complete = limit == size and not stopped
+            if complete and not hits:
                 break
             kinds = kinds or data.translate(stretch.CLASSES)
-            complete = len(hits) < MOST_HITS
-            seen = size if complete else hits[-1][0]
+            # What a trigger needs to see behind its hit may lie behind the limit.
+            seen = size if complete else hits[-1][0] if stopped else limit - LOOKS_AHEAD
+            reach = reach if complete else NEXT_SCAN
             for start, end, forced, numbers in self._stretches(data, kinds, floor, hits, complete=complete):
                 short = self._spent - self._free_effort - (self._offset + start - begin) // BYTES_PER_EFFORT
                 if short > 0:

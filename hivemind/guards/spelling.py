@@ -36,9 +36,9 @@ class Phrase:
         self._pattern = re2.compile(rule.pattern.encode())
         self._words = frozenset(re.findall("[a-z]+", rule.pattern))
 
-    def find(self, data: bytes) -> tuple[int, int] | None:
-        """Where it stands in `data`, if no more than `LONGEST_GAP` parts its letters."""
-        match = self._pattern.search(letters(data))
+    def find(self, data: bytes, only: bytes | None = None) -> tuple[int, int] | None:
+        """Where it stands in `data`, if no more than `LONGEST_GAP` parts its letters, which are `only`."""
+        match = self._pattern.search(letters(data) if only is None else only)
         if match is None:
             return None
         start, end = _place(data, match.start()), _place(data, match.end() - 1) + 1

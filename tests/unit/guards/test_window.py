@@ -237,7 +237,8 @@ def test_an_open_key_is_swallowed_to_its_end():
 
 def test_a_failing_guard_refuses(monkeypatch):
     window = GUARDS.window()
-    monkeypatch.setattr(GUARDS._matcher, "scan", lambda *_: 1 / 0)
+    for matcher in (GUARDS._matcher, GUARDS._incoming_matcher):
+        monkeypatch.setattr(matcher, "scan", lambda *_: 1 / 0)
     for call in (GUARDS.check_input, GUARDS.check_output):
         with pytest.raises(GuardRefused):
             call("hello")
