@@ -13,6 +13,7 @@ from typing import Any
 
 import re2
 from stdnum import iban, luhn
+from stdnum.cn import ric as cn_ric
 from stdnum.exceptions import ValidationError
 from stdnum.fi import hetu as fi_hetu
 from stdnum.iso7064 import mod_11_10
@@ -130,6 +131,17 @@ def icao(value: str) -> bool:
     """A machine-readable document: digits and letters weighted 7, 3, 1, the check digit last."""
     total = sum(int(character, 36) * (7, 3, 1)[index % 3] for index, character in enumerate(value[:-1]))
     return value[-1].isdigit() and total % 10 == int(value[-1])
+
+
+def ric(value: str) -> bool:
+    """Chinese resident: the check digit, and a day that has been; of some places the library knows nothing."""
+    if not value[:-1].isdigit() or value[-1] != cn_ric.calc_check_digit(value):
+        return False
+    try:
+        cn_ric.get_birth_date(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def hetu(value: str) -> bool:
