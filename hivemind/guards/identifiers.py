@@ -134,7 +134,7 @@ def icao(value: str) -> bool:
 
 
 def ric(value: str) -> bool:
-    """Chinese resident: the check digit, and a day that has been; of some places the library knows nothing."""
+    """Chinese resident: the check digit and a day that has been; some places the library does not know."""
     if not value[:-1].isdigit() or value[-1] != cn_ric.calc_check_digit(value):
         return False
     try:
