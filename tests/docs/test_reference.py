@@ -1,5 +1,6 @@
 """What a client may meet is documented: every route, every field, every error code with its true status."""
 
+import dataclasses
 import inspect
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hivemind import errors
 from hivemind.cli.config import reference_page
 from hivemind.cli.reference import actions_page, cli_page, errors_page, metrics_page, routes_page
+from hivemind.guards.rule import Rule
 from hivemind.http import problems, routes
 from hivemind.http.bodies import BodyLimits
 from hivemind.http.chat import Chat, MessageBody, ResumeBody
@@ -94,3 +96,9 @@ def test_variables_in_the_docs_exist():
     pages = [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")]
     named = {name for page in pages for name in re.findall(r"HIVEMIND_[A-Z_]*[A-Z]", page.read_text())}
     assert named <= known
+
+
+def test_every_key_of_a_rule_is_explained():
+    page = (DOCS / "how-to" / "tune-the-guards.md").read_text()
+    keys = {field.name for field in dataclasses.fields(Rule)}
+    assert {key for key in keys if f"`{key}`" not in page} == set()
