@@ -7,16 +7,19 @@ cannot be checked is refused. A change that comes with a cookie has to prove tha
 import hmac
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
+import trio
 from quart import Quart, Response, request
 from quart import Request as QuartRequest
 
 from hivemind.auth import Identities, Identity, Role, covers
 from hivemind.auth.forward import HEADERS, Forward
-from hivemind.errors import HivemindError, NotAuthenticated, NotPermitted
+from hivemind.errors import DatabaseUnavailable, HivemindError, NotAuthenticated, NotPermitted
 from hivemind.http.callers import parse_address
 from hivemind.http.lane import Handler, Route, SocketHandler, SocketRoute
 from hivemind.http.request import EventStream, Reply, Request
@@ -27,6 +30,8 @@ Refused = Callable[[HivemindError, str, str | None], None]
 """Takes note of what was refused, to which peer, with which `X-Forwarded-For`."""
 
 COOKIE = "hm_session"
+LOOK_AGAIN_SECONDS = 15.0
+"""What is open outlives the right to it by no more than this."""
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CONVERTER = re.compile(r"<(?:[^:>(]+(?:\([^)]*\))?:)?(\w+)>")
 
@@ -102,6 +107,19 @@ class Access:
         _identity.set(who)
         return who
 
+    async def _keep_on(self, role: Role, asked: Request) -> None:
+        """Look again and again, for as long as something is open, whether who opened it still may.
+
+        Raises:
+            NotAuthenticated: the session or the key has ended.
+            NotPermitted: the role is not enough any more.
+        """
+        while True:
+            await trio.sleep(LOOK_AGAIN_SECONDS)
+            # With the database away nothing is known: what is open stays until it is.
+            with suppress(DatabaseUnavailable):
+                _may(await self.of(asked), role)
+
     async def of(self, asked: Request) -> Identity:
         """Who shows what counts; a key goes before a cookie.
 
@@ -153,14 +171,20 @@ class Access:
     def _handler(self, role: Role, handler: Handler) -> Handler:
         async def let_in(asked: Request) -> Reply | EventStream:
             await self.let_in(role, asked)
-            return await handler(asked)
+            reply = await handler(asked)
+            if isinstance(reply, EventStream):
+                reply.guard = partial(self._keep_on, role, asked)
+            return reply
 
         return let_in
 
     def _socket(self, role: Role, handler: SocketHandler) -> SocketHandler:
         async def let_in(asked: Request, socket: WebSocket) -> None:
             await self.let_in(role, asked, opens_socket=True)
-            await handler(asked, socket)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_on, role, asked)
+                await handler(asked, socket)
+                nursery.cancel_scope.cancel()
 
         return let_in
 

@@ -1,6 +1,6 @@
 """What a hot handler is given and what it gives back, free of any server or framework."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -80,6 +80,8 @@ class EventStream:
 
     chunks: AsyncIterator[bytes]
     headers: Headers = field(default_factory=list)
+    guard: Callable[[], Awaitable[None]] | None = None
+    """Runs beside the stream, and ends it by raising."""
 
 
 def event(name: str, data: object, event_id: str | None = None) -> bytes:

@@ -51,6 +51,8 @@ class Pump:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._watch, nursery.cancel_scope)
                 nursery.start_soon(self._pull)
+                if self._stream.guard is not None:
+                    nursery.start_soon(self._stream.guard)
                 with contextlib.suppress(bodies.Disconnected):
                     await self._push()
                 nursery.cancel_scope.cancel()

@@ -458,3 +458,22 @@ def test_an_admin_says_who_somebody_is_whom_the_proxy_names(with_site):
         assert len({row["username"] for row in await site.rows("select username from users")}) == 2
 
     with_site(test, auth=FORWARD)
+
+
+def test_what_is_open_ends_when_the_key_does(with_site, monkeypatch):
+    from hivemind.http import access
+
+    monkeypatch.setattr(access, "LOOK_AGAIN_SECONDS", 0.05)
+
+    async def test(site):
+        owner = {"X-API-Key": site.admin_key}
+        made = await site.client.post("/api/v1/api-keys", json={"name": "ci"}, headers=owner)
+        key, path = made.json()["key"], f"/api/v1/api-keys/{made.json()['api_key']['id']}"
+        async with site.client.stream("GET", "/api/v1/actors/events", headers={"X-API-Key": key}) as feed:
+            lines = feed.aiter_lines()
+            assert await anext(lines) == "event: listening"
+            assert (await site.client.delete(path, headers=owner)).is_success
+            told = [line async for line in lines if "not_authenticated" in line]
+        assert len(told) == 1
+
+    with_site(test)
