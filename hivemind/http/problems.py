@@ -130,12 +130,7 @@ def install(app: Quart) -> None:
         return response(error)
 
     async def of_http(error: HTTPException) -> Response:
-        status = error.code or 500
-        body, headers = answer_status(status)
-        methods = getattr(error, "valid_methods", None)
-        if methods:
-            headers.append((b"allow", allow(methods)))
-        return _response(status, body, headers)
+        return http_response(error)
 
     async def unexpected(error: Exception) -> Response:
         ours = own_error(error)
@@ -159,6 +154,16 @@ def install(app: Quart) -> None:
 def response(error: BaseException) -> Response:
     """The reply as Quart takes it."""
     return _response(*answer(error))
+
+
+def http_response(error: HTTPException) -> Response:
+    """The reply to what Quart decided by its status, such as an address that it does not know."""
+    status = error.code or 500
+    body, headers = answer_status(status)
+    methods = getattr(error, "valid_methods", None)
+    if methods:
+        headers.append((b"allow", allow(methods)))
+    return _response(status, body, headers)
 
 
 def _response(status: int, body: bytes, headers: Headers) -> Response:

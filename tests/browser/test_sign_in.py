@@ -107,6 +107,19 @@ def test_a_page_is_fenced_in_and_its_files_are_kept(admin):
     assert other.headers["cache-control"] == "no-cache"
 
 
+def test_a_wrong_address_is_told_kindly_to_a_person_and_plainly_to_a_program(admin, inspect, watch):
+    with watch.expecting("404"):
+        admin.goto("/agnets")
+        expect(admin.get_by_role("heading", name="There is nothing here")).to_be_visible()
+        inspect(admin, "missing")
+        admin.get_by_role("link", name="To the start").click()
+        expect(admin).to_have_url(re.compile("/$"))
+        told = admin.request.get("/agnets", headers={"Accept": "*/*"})
+        assert (told.status, told.json()["error"]["code"]) == (404, "not_found")
+        told = admin.request.get("/api/v1/agnets", headers={"Accept": "text/html"})
+        assert (told.status, told.json()["error"]["code"]) == (404, "not_found")
+
+
 @pytest.fixture
 def provider(openid_provider, sections, watch):
     sections.update(openid_provider.sections)

@@ -7,11 +7,13 @@ rights. Who is not signed in is sent to sign in, and then to where they wanted t
 from urllib.parse import urlencode
 
 from quart import Blueprint, Response, redirect, request
+from werkzeug.exceptions import NotFound as NoSuchAddress
 from werkzeug.wrappers import Response as Redirection
 
 from hivemind.agents import Profiles
 from hivemind.auth import Identity, accounts
 from hivemind.errors import NotAuthenticated, NotFound, NotPermitted
+from hivemind.http import problems
 from hivemind.http.access import Access, whole
 from hivemind.http.ui import widget
 from hivemind.http.ui.assets import Assets
@@ -20,6 +22,8 @@ from hivemind.http.ui.shell import Shell, headers, next_page
 from hivemind.persistence import Database
 
 DENIED = Page("", "denied", "Not for this account")
+MISSING = Page("", "missing", "Nothing here")
+NOT_PAGES = ("/api/", "/v1/", "/auth/", "/static/", "/mcp")
 # What an address may have a page of ours say, by the code of an error.
 REFUSED = {
     "sign_in_failed": "That sign-in did not work. Begin again; if it goes on, the server's log says why.",
@@ -43,6 +47,7 @@ def routes(database: Database, profiles: Profiles, access: Access, provider: str
         _show(blueprint, views, page)
     blueprint.register_error_handler(NotAuthenticated, views.lead_to_sign_in)
     blueprint.register_error_handler(NotPermitted, views.deny)
+    blueprint.app_errorhandler(NoSuchAddress)(views.miss)
     return blueprint
 
 
@@ -92,6 +97,13 @@ class Views:
     async def deny(self, error: NotPermitted) -> Response:
         """Say which role it takes."""
         return _html(self._shell.render(DENIED, await self._visitor(), {"said": error.message}), 403)
+
+    async def miss(self, error: NoSuchAddress) -> Response:
+        """A person who has come to a wrong address sees a page; whatever else asks is told as always."""
+        accepts_html = request.accept_mimetypes.best_match(("application/json", "text/html")) == "text/html"
+        if not accepts_html or request.path.startswith(NOT_PAGES):
+            return problems.http_response(error)
+        return _html(self._shell.render(MISSING, None, {}), 404)
 
     async def _visitor(self) -> Identity | None:
         try:
