@@ -105,7 +105,7 @@ class Injection:
                 hints.add(self._hints[number])
             elif _counts(rule, view):
                 fired.setdefault(rule.id, view)
-        if "foreign" in hints or not data.isascii():
+        if "foreign" in hints or not data.isascii() or (view is not None and view.is_folded):
             for _, number in self._foreign.scan(data):
                 fired.setdefault(self._foreign_rules[number].id, view)
         self._look_at_letters(data, view, fired)

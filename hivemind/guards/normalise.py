@@ -55,6 +55,7 @@ HINTS = {
         r"(?i)instruc(?:c|o)|istruzion|anweisung|instruktion|vorgaben|befehle|richtlinien|consignes|"
         r"instructions (?:pre|ci|ca|se|in|du|an)|regles|reglas|regras|regole|regeln|instructies|opdrachten|"
         r"talimat|kural|komutlar|instrukcj|polecen|directrices|diretrizes|direttive|normas|ordenes|ordini|"
+        r"sve (?:upute|uputstva|pravila)|alle regels|alla regler|toutes (?:les|tes) instr|compte des instr|"
         r"(?:tes|vos) directives|modo (?:desarrollador|dios)|"
         r"(?:sin|sem|sans|senza|ohne) (?:[a-z]+ )?(?:restri|limit|filt|cens|zens|moral|eti|ethi|einschr|"
         r"grenz|beschr|tabu)|"
