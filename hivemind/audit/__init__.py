@@ -5,7 +5,7 @@ hold verdicts and scrubbed text only: never raw text that a guard has touched, n
 """
 
 from hivemind.audit.actions import Action
-from hivemind.audit.entries import Filter, Verdict, lines, page
+from hivemind.audit.entries import Filter, Verdict, chain, lines, page
 from hivemind.audit.log import Erasure, erase, expire, record, seal
 from hivemind.audit.sealer import HEADS_FILE, Sealer
 from hivemind.audit.signature import HeadKey
@@ -18,6 +18,7 @@ __all__ = [
     "HeadKey",
     "Sealer",
     "Verdict",
+    "chain",
     "erase",
     "expire",
     "lines",

@@ -85,6 +85,13 @@ async def page(
     return await database.fetch_all(sql, {**values, "fetch": fetch}, repeatable=True)
 
 
+async def chain(database: Database) -> Row:
+    """How far the chain goes, how many rows are not part of it yet, and its last signed head."""
+    row = await database.fetch_one(_QUERIES["chain"], repeatable=True)
+    assert row is not None
+    return row
+
+
 async def lines(database: Database, wanted: Filter) -> AsyncGenerator[list[str], None]:
     """The export up to the row that is the last one now, some lines at a time, and a line that ends it.
 

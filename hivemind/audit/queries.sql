@@ -18,6 +18,12 @@ select at from audit_expire(%s, %s, %s) as at
 select coalesce((select max(seq) from audit_log), 0) as seq,
        (select count(*) from audit_log where seq is null) as unsealed
 
+-- name: chain
+select e.seq as sealed_seq, e.unsealed, h.seq as signed_seq, h.signed_at, h.key_id
+from (select coalesce((select max(seq) from audit_log), 0) as seq,
+             (select count(*) from audit_log where seq is null) as unsealed) e
+     left join lateral (select * from audit_heads order by seq desc limit 1) h on true
+
 -- name: last_head
 select seq, signed_at from audit_heads order by seq desc limit 1
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from quart import Blueprint, Response, request
 
-from hivemind.audit import Filter, Verdict, lines, page
+from hivemind.audit import Filter, Verdict, chain, lines, page
 from hivemind.errors import InvalidRequest
 from hivemind.http import paging
 from hivemind.http.bodies import answer
@@ -35,6 +35,10 @@ def routes(database: Database) -> Blueprint:
         after = int(str(asked.after[0])) if asked.after else None
         rows = await page(database, wanted, after=after, fetch=asked.fetch, newest_first=order == "newest")
         return answer(asked.reply(rows, lambda row: (row["seq"],), _item))
+
+    @blueprint.get("/api/v1/agent-chat/audit/chain")
+    async def read_chain() -> Response:
+        return answer({"chain": await chain(database)})
 
     return blueprint
 

@@ -14,6 +14,7 @@ ROUTES: Mapping[str, Role | None] = {
     "GET /api/v1/actors/{address}": "operator",
     "POST /api/v1/actors/{address}/{deed}": "operator",
     "GET /api/v1/agent-chat/audit": "viewer",
+    "GET /api/v1/agent-chat/audit/chain": "viewer",
     "GET /api/v1/agent-profiles": "operator",
     "POST /api/v1/agent-profiles": "admin",
     "GET /api/v1/agent-profiles/{slug}": "operator",

@@ -110,6 +110,7 @@ ROUTES = {
     "POST /api/v1/guards/explain": JUDGES,
     "GET /api/v1/guards/rules": NO_TEXT,
     "GET /api/v1/agent-chat/audit": SCRUBBED,
+    "GET /api/v1/agent-chat/audit/chain": NO_TEXT,
     "GET /api/v1/conversations": SCRUBBED,
     "GET /api/v1/conversations/{conversation_id}": SCRUBBED,
     "DELETE /api/v1/conversations/{conversation_id}": NO_TEXT,

@@ -17,6 +17,7 @@ def test_the_log_is_filtered_paged_and_exported(stage, admin, inspect, tmp_path)
     admin.goto("/audit")
     rows = admin.locator("#rows tr")
     expect(rows).to_have_count(50)
+    expect(admin.locator("#chain")).to_contain_text("The chain goes to row")
     first = [int(text) for text in admin.locator("#rows td:first-child").all_inner_texts()]
     stage.rows("insert into audit_log (action) values ('admin:test:late') returning 1")
     admin.get_by_role("button", name="Older rows").click()

@@ -16,6 +16,7 @@ COMMANDS = {
     "GET /actors/{address}": "actors",
     "POST /actors/{address}/{deed}": "actors",
     "GET /agent-chat/audit": "audit list",
+    "GET /agent-chat/audit/chain": "audit verify",
     "GET /agent-profiles": "profiles list",
     "POST /agent-profiles": "profiles create",
     "GET /agent-profiles/{slug}": "profiles show",

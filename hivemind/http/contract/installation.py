@@ -122,6 +122,17 @@ class Cap:
 
 
 @dataclass(frozen=True, slots=True)
+class Chain:
+    """Where the hash chain ends, how many rows wait to be part of it, and its last signed head."""
+
+    sealed_seq: int
+    unsealed: int
+    signed_seq: int | None
+    signed_at: datetime | None
+    key_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One row of the audit log."""
 
@@ -292,6 +303,12 @@ AUDIT = Group(
     "Audit",
     "What happened, hash-chained.",
     (
+        Operation(
+            "GET /api/v1/agent-chat/audit/chain",
+            "How far the chain is sealed and signed",
+            says({"chain": Chain}),
+            told="What proves that nothing in it was changed is `hivemind audit verify`.",
+        ),
         Operation(
             "GET /api/v1/agent-chat/audit",
             "The audit log, a page at a time or as an export",

@@ -82,6 +82,15 @@ async function download() {
   tell(query.size ? "The rows that fit are exported. Only the whole log can be verified as a chain." : "The whole log is exported: hivemind audit verify checks its chain.");
 }
 
+/** How far the log is sealed and signed; what proves it is the command line, for whoever trusts this server least. */
+async function drawChain() {
+  const { chain } = await get(`${PATH}/chain`);
+  const place = document.getElementById("chain");
+  const signed = chain.signed_seq === null ? ["No head is signed yet."] : [`Signed up to row ${chain.signed_seq}, `, since(chain.signed_at), "."];
+  place.querySelector("span").replaceChildren(`The chain goes to row ${chain.sealed_seq}. `, ...signed, " ", h("code", {}, "hivemind audit verify"), " proves that nothing in it was changed.");
+  place.hidden = false;
+}
+
 onSubmit(form, async () => {
   const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
   history.replaceState(null, "", query.size ? `?${query}` : location.pathname);
@@ -92,4 +101,5 @@ more.addEventListener("click", () => load(false).catch(fail));
 document.getElementById("export").addEventListener("click", () => download().catch(fail));
 
 for (const [name, value] of new URLSearchParams(location.search)) if (form.elements[name]) form.elements[name].value = value;
+drawChain().catch(fail);
 load(true).catch((error) => nothing.replaceChildren(problem(error)));
