@@ -48,6 +48,9 @@ def test_an_agent_is_made_asks_answers_and_is_killed(stage, admin, inspect):
     stage.call(held.set)
     expect(admin.locator(".turn").first).to_contain_text("Half of it.")
     expect(admin.locator("#live")).to_be_hidden()
+    admin.locator(".turn").first.get_by_text("Run it again").click()
+    newest = stage.rows("select id from turns order by admitted_at desc limit 1")[0]["id"]
+    expect(admin.locator(".turn").first).to_contain_text(f"hivemind replay {newest}")
     inspect(admin, "agent")
     admin.get_by_role("button", name="Kill").click()
     ask = admin.get_by_role("dialog")

@@ -22,6 +22,18 @@ export function turnOf(turn, agentId, changed) {
     turn.reply && turn.reply !== turn.steps.at(-1)?.text ? h("p", { class: "text" }, turn.reply) : null,
     turn.error ? h("div", { class: "note bad" }, icon("alert"), h("div", {}, h("strong", {}, turn.error.code), h("div", {}, turn.error.message))) : null,
     verdict("Guards, going out", turn.verdicts.output),
+    turn.state === "admitted" ? null : again(turn),
+  );
+}
+
+/** How to run it again, from its recording: no model is asked and no tool is called. */
+function again(turn) {
+  return h(
+    "details",
+    {},
+    h("summary", {}, "Run it again"),
+    h("pre", { tabindex: 0, "aria-label": "Run it again" }, `hivemind replay ${turn.id}\nhivemind replay ${turn.id} --fork 1 --model another`),
+    h("p", { class: "faint" }, "The first runs it from its recording, without the network. The second asks another model from the first call on, and shows what differs. A trace of the turn has this id too."),
   );
 }
 
