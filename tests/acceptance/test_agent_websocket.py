@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 from psycopg.types.json import Jsonb
-from trio_websocket import ConnectionRejected, wrap_client_stream
+from trio_websocket import ConnectionClosed, ConnectionRejected, wrap_client_stream
 from uuid_utils.compat import uuid7
+
+from hivemind.http import access
 
 API = "/api/v1/agents"
 BEGIN = "word " * 2000
@@ -279,5 +281,25 @@ def test_bytes_close_the_socket_and_not_the_server(with_site):
         async with opened(site, agent) as line:
             await line.send(type="ping")
             assert await line.hear() == {"type": "pong"}
+
+    with_site(test)
+
+
+def test_a_socket_ends_when_the_key_that_opened_it_does(with_site, monkeypatch):
+    monkeypatch.setattr(access, "LOOK_AGAIN_SECONDS", 0.05)
+
+    async def test(site):
+        owner = {"X-API-Key": site.admin_key}
+        made = (await site.client.post("/api/v1/api-keys", json={"name": "ci"}, headers=owner)).json()
+        agent = await spawned(site)
+        async with opened(site, agent, **{"x-api-key": made["key"]}) as line:
+            await line.send(type="ping")
+            assert (await line.hear())["type"] == "pong"
+            path = f"/api/v1/api-keys/{made['api_key']['id']}"
+            assert (await site.client.delete(path, headers=owner)).is_success
+            assert (await line.hear())["error"]["code"] == "not_authenticated"
+            with pytest.raises(ConnectionClosed) as caught:
+                await line.hear()
+            assert caught.value.reason.code == 1008
 
     with_site(test)
